@@ -1,0 +1,50 @@
+# Needs make and Python 3.11 or newer; everything else is installed into .venv.
+
+PYTHON := .venv/bin/python
+STAMP := .venv/.installed
+JOBS ?= 2
+
+# The first of these that is new enough and can make environments; the older ones first, as
+# wheels for the newest Python appear last. `make BASE_PYTHON=/path/to/python` takes another.
+BASE_PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python python3.14; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	>/dev/null 2>&1 && command -v "$$p" && break; done)
+
+.PHONY: help demo test check install
+
+help:
+	@echo "make demo   train, evaluate and predict on the built-in data set (CPU, minutes)"
+	@echo "make test   check, then the tests"
+	@echo "make check  lint, format, types and import layers"
+
+demo: $(STAMP)
+	$(PYTHON) tools/train.py configs/ssdlite_shapes.yaml
+	best=$$(ls -t runs/ssdlite_shapes/*/checkpoints/best.ckpt | head -n 1) && \
+	$(PYTHON) tools/evaluate.py $$best --out demo --pictures 24
+
+test: check
+	$(PYTHON) -m pytest -n $(JOBS)
+
+check: $(STAMP)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	.venv/bin/pyrefly check
+	.venv/bin/lint-imports
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(PYTHON) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		base="$(BASE_PYTHON)"; \
+		if [ -z "$$base" ]; then \
+			echo "No Python 3.11 or newer with the venv module was found (looked for python3.11" \
+				"to python3.14, python3, python)." >&2; \
+			echo "Install one (Debian and Ubuntu: also its -venv package), or name it:" \
+				"make BASE_PYTHON=/path/to/python" >&2; \
+			exit 1; \
+		fi; \
+		echo "Creating .venv with $$base"; \
+		"$$base" -m venv --clear .venv; \
+	fi
+	$(PYTHON) -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""MobileNetV2, the feature extractor that every task shares."""

@@ -1,0 +1,127 @@
+"""Trains what a config says, and evaluates the best checkpoint at the end."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from mnv2_dense.build import build_data, build_task, build_trainer, set_threads
+from mnv2_dense.commands.evaluate import report
+from mnv2_dense.commands.session import (
+    check_same_categories,
+    ensure_data,
+    quiet_lightning,
+    read_data,
+    say,
+)
+from mnv2_dense.commands.trial import try_once
+from mnv2_dense.config.loader import load_config, to_yaml
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.shapes.dataset import generate
+from mnv2_dense.training.datamodule import DataModule
+from mnv2_dense.training.interrupt import RunInterrupted
+from mnv2_dense.training.runs import (
+    checkpoint_folder,
+    create_run,
+    describe_environment,
+    newest_checkpoint,
+    run_of,
+    set_log_aside,
+    write_json,
+)
+
+
+def train(
+    config_path: Path,
+    overrides: Sequence[str],
+    *,
+    resume: Path | bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Trains; `resume` is a checkpoint, or True for the newest of this config's name."""
+    config = load_config(config_path, overrides)
+    quiet_lightning()
+    set_threads(config)
+    pl.seed_everything(config.training.seed, verbose=False)
+    if dry_run:
+        _dry_run(config)
+        return
+    checkpoint = _find_checkpoint(config, resume)
+    ensure_data(config)
+    try:
+        _train(config, checkpoint)
+    except RunInterrupted as stop:
+        say(str(stop))
+        raise SystemExit(stop.exit_code) from None
+
+
+def _find_checkpoint(config: DetectionConfig, resume: Path | bool) -> Path | None:
+    if resume is False:
+        return None
+    if resume is True:
+        return newest_checkpoint(Path(config.training.output), config.name)
+    read_checkpoint(resume)
+    return resume
+
+
+def _train(config: DetectionConfig, checkpoint: Path | None) -> None:
+    train_index, val_index = read_data(config, "train"), read_data(config, "val")
+    check_same_categories(train_index.categories, val_index.categories, "train and val")
+    task = build_task(config, train_index.categories, pretrained=checkpoint is None)
+    data = build_data(config, train_index, val_index)
+    if checkpoint is not None:
+        _check_resumable(task, checkpoint)
+        say(f"resuming from {checkpoint}")
+    run = _open_run(config, checkpoint)
+    say(f"run folder {run}")
+    trainer = build_trainer(config, run)
+    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    best = checkpoint_folder(run) / "best.ckpt"
+    # A finished run that is resumed elsewhere takes no step and has no best of its own.
+    _evaluate_best(trainer, task, data, checkpoint if checkpoint and not best.exists() else best)
+
+
+def _open_run(config: DetectionConfig, checkpoint: Path | None) -> Path:
+    """The run's folder with its config and environment; a resumed run keeps its own."""
+    old = None if checkpoint is None else run_of(checkpoint)
+    run = old or create_run(Path(config.training.output), config.name)
+    if rank_zero_only.rank != 0:  # pyrefly: ignore[missing-attribute]
+        return run
+    checkpoint_folder(run).mkdir(exist_ok=True)
+    set_log_aside(run)
+    suffix = "" if old is None else f"-resumed-{len(list(run.glob('config*.yaml')))}"
+    (run / f"config{suffix}.yaml").write_text(to_yaml(config))
+    write_json(run / f"environment{suffix}.json", describe_environment())
+    return run
+
+
+def _check_resumable(task: pl.LightningModule, checkpoint: Path) -> None:
+    """Names what differs before Lightning does, in our words."""
+    load_state_dict(task, read_checkpoint(checkpoint).get("state_dict", {}), checkpoint)
+
+
+def _evaluate_best(trainer: pl.Trainer, task: DetectionTask, data: DataModule, best: Path) -> None:
+    """Measures the best checkpoint, and writes and prints what it reaches."""
+    task.keep_results = True
+    trainer.loggers = []  # the best epoch's scores are not the last epoch's
+    trainer.validate(task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+    if trainer.is_global_zero:
+        say(f"best checkpoint {best}")
+        report(task, Path(trainer.default_root_dir), checkpoint=best)
+
+
+def _dry_run(config: DetectionConfig) -> None:
+    """One training and one validation batch; data that would be generated are drawn aside."""
+    if config.data.generate is None or Path(config.data.root).exists():
+        try_once(config)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "shapes"
+        images = max(config.data.batch_size, config.data.val_batch_size)
+        generate(root, train_images=images, val_images=images)
+        data = config.data.model_copy(update={"root": str(root)})
+        try_once(config.model_copy(update={"data": data}))

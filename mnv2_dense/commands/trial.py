@@ -1,0 +1,99 @@
+"""`--dry-run`: everything built, one training and one validation batch, nothing written."""
+
+import resource
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from mnv2_dense.build import build_data, build_task, input_size, trainer_options
+from mnv2_dense.commands.session import check_same_categories, read_data, say
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.ops.count import count_layers
+from mnv2_dense.structures import DetectionBatch
+
+
+class StepReport(Callback):
+    """Prints shapes and time of each step."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def on_train_batch_start(self, *_: Any, **__: Any) -> None:
+        """Starts the clock."""
+        self._began = time.perf_counter()
+
+    def on_validation_batch_start(self, *_: Any, **__: Any) -> None:
+        """Starts the clock."""
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: DetectionBatch,
+        batch_idx: int,
+    ) -> None:
+        """Prints the training step."""
+        boxes = sum(len(targets.labels) for targets in batch.targets)
+        loss = float(trainer.callback_metrics["train/loss"])
+        self._say("training", batch, f"{boxes} boxes, loss {loss:.4f}")
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Prints the validation step."""
+        self._say("validation", batch, "decoded")
+
+    def _say(self, name: str, batch: DetectionBatch, what: str) -> None:
+        if batch.images.is_cuda:
+            torch.cuda.synchronize()
+        elapsed = time.perf_counter() - self._began
+        shape = "x".join(map(str, batch.images.shape))
+        say(f"{name} batch   images {shape} {batch.images.dtype}, {what}, {elapsed:.2f} s")
+
+
+def try_once(config: DetectionConfig) -> None:
+    """Runs one batch of each kind through the real trainer, and prints what came out."""
+    train_index, val_index = read_data(config, "train"), read_data(config, "val")
+    check_same_categories(train_index.categories, val_index.categories, "train and val")
+    task = build_task(config, train_index.categories, pretrained=True)
+    say(f"training set     {len(train_index)} images, {train_index.boxes.shape[0]} boxes")
+    say(f"validation set   {len(val_index)} images, {val_index.boxes.shape[0]} boxes")
+    _describe_network(config, task)
+    trainer = pl.Trainer(
+        **trainer_options(config),
+        fast_dev_run=1,
+        enable_progress_bar=False,
+        gradient_clip_val=config.training.gradient_clip_norm,
+        callbacks=[StepReport()],
+    )
+    trainer.fit(task, datamodule=build_data(config, train_index, val_index))
+    say(f"memory           {_memory(task):.2f} GiB at most; nothing was written")
+
+
+def _describe_network(config: DetectionConfig, task: DetectionTask) -> None:
+    size = input_size(config)
+    layers = count_layers(task.network, size)
+    say(f"parameters       {sum(layer.parameters for layer in layers):,}")
+    total = sum(layer.multiply_adds for layer in layers)
+    say(f"multiply-adds    {total:,} at {size.height}x{size.width}")
+
+
+def _memory(task: DetectionTask) -> float:
+    """Peak memory in GiB: of the device where that is a GPU, else of this process."""
+    if task.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(task.device) / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,0 +1,137 @@
+"""Config files and `key.path=value` overrides to a checked, frozen config, and back.
+
+Every mistake is found before any is reported: one `UserError` lists them all, each with the
+line of the file or the override it stands in.
+"""
+
+import copy
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mnv2_dense.config.checking import Given, build
+from mnv2_dense.config.document import DocumentError, read_document, write_value
+from mnv2_dense.config.fields import sections
+from mnv2_dense.config.overrides import OverrideError, check_path, read_value, split_override
+from mnv2_dense.config.schema import DetectionConfig, Section
+from mnv2_dense.errors import UserError
+
+MAX_FILE_BYTES = 100_000
+
+CONFIGS = {"detection": DetectionConfig}
+"""The config of every `task`."""
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> DetectionConfig:
+    """Returns the config of a YAML file, with overrides of the form `key.path=value`.
+
+    Of two overrides of one key the later holds.
+
+    Raises:
+        UserError: The file cannot be read, or a key or value is not allowed. The message
+            begins with the file's name and names every mistake.
+    """
+    return _with_overrides(_read(path), overrides)
+
+
+def _with_overrides(given: Given, overrides: Sequence[str]) -> DetectionConfig:
+    # The task says which keys exist, so it is settled before any other key is looked at.
+    tasks = [text.partition("=")[2] for text in overrides if text.startswith("task=")]
+    model = _model(given, tasks[-1] if tasks else given.values.get("task", "detection"))
+    for number, text in enumerate(overrides, start=1):
+        origin = f"override {number} ({text})"
+        try:
+            keys, value = split_override(text)
+            check_path(model, keys)
+            given.set(keys, read_value(value), origin)
+        except OverrideError as error:
+            given.errors.append(f"{origin}: {error}")
+    return build(model, given)
+
+
+def parse_config(
+    mapping: Mapping[str, object], overrides: Sequence[str] = (), *, name: str = "stored config"
+) -> DetectionConfig:
+    """Returns the config that a mapping holds, as a checkpoint stores it.
+
+    Args:
+        mapping: Sections and their keys; keys that are missing take their defaults.
+        overrides: Changes of the form `key.path=value`.
+        name: Where it comes from, for messages.
+
+    Raises:
+        UserError: A key or value is not allowed.
+    """
+    if not isinstance(mapping, Mapping):
+        raise UserError(f"{name}: not a config, but {type(mapping).__name__}")
+    return _with_overrides(Given(name, copy.deepcopy(dict(mapping))), overrides)
+
+
+def to_yaml(config: Section) -> str:
+    """Returns every key of a config as YAML, each under its documentation."""
+    return "\n".join(_section_lines(config, "")) + "\n"
+
+
+def schema_json() -> str:
+    """Returns the JSON Schema of a config file."""
+    return json.dumps(DetectionConfig.model_json_schema(), indent=2)
+
+
+def _read(path: Path) -> Given:
+    text = _read_text(path)
+    try:
+        document = read_document(text)
+    except DocumentError as error:
+        raise UserError(f"{_place(path, error.line)}: {error.text}") from None
+    if not isinstance(document.values, dict):
+        raise UserError(f"{path}: not a config; it must hold sections of `key: value` lines")
+    origins = {keys: _place(path, line) for keys, line in document.lines.items()}
+    errors = [f"{_place(path, error.line)}: {error.text}" for error in document.errors]
+    return Given(str(path), document.values, origins, errors)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such config file") from None
+    except OSError as error:
+        raise UserError(f"{path}: the config cannot be read: {error.strerror}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise UserError(f"{path}: more than {MAX_FILE_BYTES:,} bytes, so not a config file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text in UTF-8, so not a config file") from None
+
+
+def _place(path: Path, line: int | None) -> str:
+    return str(path) if line is None else f"{path}:{line}"
+
+
+def _model(given: Given, task: object) -> type[DetectionConfig]:
+    if isinstance(task, str) and task in CONFIGS:
+        return CONFIGS[task]
+    place = given.origins.get(("task",), given.name)
+    raise UserError(f"{place}: task cannot be {task!r}; allowed: {', '.join(CONFIGS)}")
+
+
+def _section_lines(section: Section, indent: str) -> Iterator[str]:
+    values = section.model_dump(mode="json")
+    nested = sections(type(section))
+    for name, field in type(section).model_fields.items():
+        if name in nested:
+            yield ""
+            yield from _comment(nested[name].__doc__, indent)
+            yield f"{indent}{name}:"
+            yield from _section_lines(getattr(section, name), indent + "  ")
+        else:
+            yield from _comment(field.description, indent)
+            yield f"{indent}{name}: {write_value(values[name])}"
+
+
+def _comment(text: str | None, indent: str) -> Iterator[str]:
+    for line in inspect.cleandoc(text or "").splitlines():
+        yield f"{indent}# {line}".rstrip()

@@ -1,0 +1,1 @@
+"""The detection column: SSDLite from pictures and boxes to mAP."""

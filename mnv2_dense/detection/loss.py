@@ -1,0 +1,172 @@
+"""SSD's loss: classification with hard-negative mining or focal, and smooth L1."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import nms, sigmoid_focal_loss
+
+from mnv2_dense.detection.coding import decode_boxes, encode_boxes
+from mnv2_dense.detection.matching import UNMATCHED, match_anchors
+from mnv2_dense.detection.network import DetectorOutputs
+from mnv2_dense.ops.boxes import center_to_corner, corner_to_center, size_scale
+from mnv2_dense.structures import BoxTargets, ImageSize
+
+Classification = Literal["softmax", "sigmoid", "focal"]
+BACKGROUND = 0
+"""Slot of the background in the class logits; label k is slot k + 1."""
+
+
+class LossTerms(NamedTuple):
+    """Scalars, each already weighted and divided by the positives of the batch."""
+
+    classification: Tensor
+    localization: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised."""
+        return self.classification + self.localization
+
+
+class SSDLoss(nn.Module):
+    """Multi-box loss over a batch, finite also where no image has a box.
+
+    `softmax` and `sigmoid` train the background slot (as one-hot target 1 on negatives) and
+    mine hard negatives; `focal` trains on every anchor with all-zero targets on negatives
+    and leaves mining out.
+
+    Args:
+        classification: Which loss over the class slots.
+        classification_weight: Factor of that loss.
+        localization_weight: Factor of the smooth L1 loss.
+        match_iou_threshold: See `match_anchors`.
+        force_match: See `match_anchors`.
+        negatives_per_positive: Hardest negatives kept per positive anchor of an image.
+        min_negatives_per_image: Negatives kept where that gives fewer.
+        max_examples_per_image: Anchors considered in mining, highest loss first.
+        mining_nms_iou: IoU of a class-blind NMS over decoded boxes, ranked by their loss,
+            before mining, so that near-copies of one error count once; None leaves it out.
+        focal_alpha: Weight of the positive class.
+        focal_gamma: Focusing exponent.
+
+    Source: SSD (arXiv 1512.02325), section 2.2; `losses.py` of the release (HardExampleMiner);
+    focal loss arXiv 1708.02002.
+    """
+
+    def __init__(
+        self,
+        *,
+        classification: Classification = "softmax",
+        classification_weight: float = 1.0,
+        localization_weight: float = 1.0,
+        match_iou_threshold: float = 0.5,
+        force_match: bool = True,
+        negatives_per_positive: float = 3.0,
+        min_negatives_per_image: int = 3,
+        max_examples_per_image: int = 3000,
+        mining_nms_iou: float | None = None,
+        focal_alpha: float = 0.25,
+        focal_gamma: float = 2.0,
+    ) -> None:
+        super().__init__()
+        self.classification = classification
+        self.classification_weight = classification_weight
+        self.localization_weight = localization_weight
+        self.match_iou_threshold = match_iou_threshold
+        self.force_match = force_match
+        self.negatives_per_positive = negatives_per_positive
+        self.min_negatives_per_image = min_negatives_per_image
+        self.max_examples_per_image = max_examples_per_image
+        self.mining_nms_iou = mining_nms_iou
+        self.focal_alpha = focal_alpha
+        self.focal_gamma = focal_gamma
+
+    def forward(
+        self, outputs: DetectorOutputs, targets: Sequence[BoxTargets], input_size: ImageSize
+    ) -> LossTerms:
+        """Loss of a batch; target boxes are xyxy pixels of the network's input."""
+        # Half precision cannot hold a sum over thousands of anchors.
+        outputs = DetectorOutputs(*(tensor.float() for tensor in outputs))
+        slots, delta_targets = self.assign(outputs.anchors, targets, input_size)
+        anchor_losses = self.classify(outputs.class_logits, slots)
+        positive = slots != BACKGROUND
+        if self.classification == "focal":
+            kept = torch.ones_like(positive)
+        else:
+            kept = self.mine(anchor_losses.detach(), positive, outputs)
+        deltas = F.smooth_l1_loss(outputs.box_deltas, delta_targets, reduction="none").sum(dim=-1)
+        normalizer = positive.sum().clamp(min=1)
+        return LossTerms(
+            self.classification_weight * (anchor_losses * kept).sum() / normalizer,
+            self.localization_weight * (deltas * (positive & kept)).sum() / normalizer,
+        )
+
+    def assign(
+        self, anchors: Tensor, targets: Sequence[BoxTargets], input_size: ImageSize
+    ) -> tuple[Tensor, Tensor]:
+        """Target slots [B, A] int64 (0 is background) and box deltas [B, A, 4] (0 on negatives)."""
+        pairs = [self._assign_image(anchors, target, input_size) for target in targets]
+        slots, deltas = zip(*pairs, strict=True)
+        return torch.stack(slots), torch.stack(deltas)
+
+    def _assign_image(
+        self, anchors: Tensor, target: BoxTargets, input_size: ImageSize
+    ) -> tuple[Tensor, Tensor]:
+        boxes = target.boxes / size_scale(input_size, target.boxes)
+        matches = match_anchors(
+            boxes,
+            center_to_corner(anchors),
+            match_iou_threshold=self.match_iou_threshold,
+            force_match=self.force_match,
+        )
+        slots = torch.full_like(matches, BACKGROUND)
+        deltas = torch.zeros_like(anchors)
+        positive = matches != UNMATCHED
+        chosen = matches[positive]
+        slots[positive] = target.labels[chosen] + 1
+        deltas[positive] = encode_boxes(corner_to_center(boxes[chosen]), anchors[positive])
+        return slots, deltas
+
+    def classify(self, class_logits: Tensor, slots: Tensor) -> Tensor:
+        """Classification loss [B, A] of each anchor, unweighted."""
+        if self.classification == "softmax":
+            return F.cross_entropy(class_logits.transpose(1, 2), slots, reduction="none")
+        one_hot = F.one_hot(slots, class_logits.shape[-1]).to(class_logits.dtype)
+        if self.classification == "sigmoid":
+            losses = F.binary_cross_entropy_with_logits(class_logits, one_hot, reduction="none")
+        else:
+            one_hot[..., BACKGROUND] = 0
+            losses = sigmoid_focal_loss(
+                class_logits, one_hot, alpha=self.focal_alpha, gamma=self.focal_gamma
+            )
+        return losses.sum(dim=-1)
+
+    @torch.no_grad()
+    def mine(self, losses: Tensor, positive: Tensor, outputs: DetectorOutputs) -> Tensor:
+        """Mask [B, A] of the anchors that are trained on: positives and hardest negatives."""
+        candidate = self._distinct(losses, outputs)
+        ranked = losses.masked_fill(~candidate, -torch.inf)
+        rank = ranked.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        candidate &= rank < self.max_examples_per_image
+        positive = positive & candidate
+        wanted = (positive.sum(dim=1) * self.negatives_per_positive).long()
+        wanted = wanted.clamp(min=self.min_negatives_per_image)
+        hardness = losses.masked_fill(~candidate | positive, -torch.inf)
+        order = hardness.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        negative = (order < wanted[:, None]) & candidate & ~positive
+        return positive | negative
+
+    def _distinct(self, losses: Tensor, outputs: DetectorOutputs) -> Tensor:
+        """Mask [B, A] of the anchors left by the NMS before mining."""
+        if self.mining_nms_iou is None:
+            return torch.ones_like(losses, dtype=torch.bool)
+        boxes = center_to_corner(decode_boxes(outputs.box_deltas, outputs.anchors))
+        mask = torch.zeros_like(losses, dtype=torch.bool)
+        # Image by image: `batched_nms` moves images apart by an offset, which mixes them where
+        # coordinates are negative and costs precision where they are large; these are both.
+        for row, image_boxes, image_losses in zip(mask, boxes, losses, strict=True):
+            row[nms(image_boxes, image_losses, self.mining_nms_iou)] = True
+        return mask

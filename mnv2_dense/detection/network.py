@@ -1,0 +1,50 @@
+"""The detector: backbone, head and anchors in one module."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
+from mnv2_dense.detection.anchors import AnchorGenerator
+from mnv2_dense.detection.head import SSDLiteHead
+from mnv2_dense.structures import ImageSize
+
+
+class DetectorOutputs(NamedTuple):
+    """What loss and decoding need of one batch.
+
+    class_logits [B, A, 1 + C] with background first, box_deltas [B, A, 4] (tx, ty, tw, th),
+    anchors [A, 4] (cx, cy, w, h) in shares of the input.
+    """
+
+    class_logits: Tensor
+    box_deltas: Tensor
+    anchors: Tensor
+
+
+class SSDLite(nn.Module):
+    """Images to raw predictions and the anchors they refer to, at any input size.
+
+    Args:
+        backbone: Returns feature maps by tap name.
+        head: Predicts from those maps.
+        anchor_generator: Knows the anchors of every level of the head.
+    """
+
+    backbone: MobileNetV2
+    head: SSDLiteHead
+
+    def __init__(
+        self, backbone: MobileNetV2, head: SSDLiteHead, anchor_generator: AnchorGenerator
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.anchor_generator = anchor_generator
+
+    def forward(self, images: Tensor) -> DetectorOutputs:
+        """Predictions for images [B, 3, H, W] (normalised RGB)."""
+        outputs = self.head(self.backbone(images))
+        size = ImageSize(*images.shape[-2:])
+        anchors = self.anchor_generator(outputs.feature_sizes, size, images.device)
+        return DetectorOutputs(outputs.class_logits, outputs.box_deltas, anchors)

@@ -1,0 +1,78 @@
+"""The records that pass between the steps, from a picture to its detections.
+
+They are named tuples, not frozen dataclasses, because the data loader's pinning and
+Lightning's device transfer both walk into named tuples and rebuild them.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class ImageSize(NamedTuple):
+    """Size of an image or of a feature map, in pixels or cells."""
+
+    height: int
+    width: int
+
+
+class FeatureSpec(NamedTuple):
+    """What a head must know of a feature map: its tap's name, channels and stride."""
+
+    name: str
+    channels: int
+    stride: int
+
+
+class Category(NamedTuple):
+    """One class of a data set: `category_id` as the data set numbers it, and its name."""
+
+    category_id: int
+    name: str
+
+
+class SampleKey(NamedTuple):
+    """Which sample to load, and the epoch that seeds its augmentation."""
+
+    index: int
+    epoch: int
+
+
+class BoxTargets(NamedTuple):
+    """Ground truth of one image: boxes [N, 4] xyxy pixels, labels [N] from 0."""
+
+    boxes: Tensor
+    labels: Tensor
+
+
+class Detections(NamedTuple):
+    """Predictions for one image, best first.
+
+    boxes [N, 4] xyxy in pixels of the original image, scores [N] in [0, 1], labels [N]
+    from 0 (contiguous; background is not a label).
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+class DetectionSample(NamedTuple):
+    """One image ready for the network: image [3, H, W] uint8 RGB at the input size.
+
+    `targets` are in pixels of `image`; `original_size` is the size of the stored file.
+    """
+
+    image: Tensor
+    targets: BoxTargets
+    image_id: int
+    original_size: ImageSize
+
+
+class DetectionBatch(NamedTuple):
+    """Samples of one step: images [B, 3, H, W] uint8, and one entry per image in each list."""
+
+    images: Tensor
+    targets: list[BoxTargets]
+    image_ids: list[int]
+    original_sizes: list[ImageSize]

@@ -1,0 +1,74 @@
+"""Which samples a process loads, in which order."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from mnv2_dense.structures import SampleKey
+
+
+class EpochSampler(Sampler[SampleKey]):
+    """Yields the keys of one process's share of a data set.
+
+    The order is a pure function of seed and epoch, the same in every process, so a resumed
+    run sees what an uninterrupted one would have seen. Lightning calls `set_epoch` before it
+    iterates.
+
+    Args:
+        length: Samples in the data set.
+        seed: Seed of the shuffling.
+        shuffle: Whether each epoch has its own order.
+        rank: Number of this process.
+        world_size: Number of processes.
+        pad: True (training) repeats samples until every process has equally many, which
+            gradient exchange needs. False (validation) yields every sample exactly once over
+            the processes, and keys of epoch 0 whatever the epoch.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world_size: int = 1,
+        pad: bool,
+    ) -> None:
+        self.length = length
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.pad = pad
+        self.epoch = 0
+        self._skip = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch that the next iteration yields."""
+        self.epoch = epoch
+
+    def skip_once(self, samples: int) -> None:
+        """Leaves out the first samples of the next iteration only (resume within an epoch)."""
+        self._skip = samples
+
+    def order(self) -> np.ndarray:
+        """Returns the indices of this process in the present epoch, before any skip."""
+        indices = np.arange(self.length)
+        if self.shuffle:
+            indices = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        if self.pad:
+            indices = np.resize(indices, self.world_size * len(self))
+        return indices[self.rank :: self.world_size]
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        epoch = self.epoch if self.pad else 0
+        # Fixed here, not at the first `next`: the epoch may be set again before that.
+        order, skip, self._skip = self.order(), self._skip, 0
+        return (SampleKey(int(index), epoch) for index in order[skip:])
+
+    def __len__(self) -> int:
+        """Number of keys of this process in a whole epoch."""
+        extra = self.world_size - 1 if self.pad else self.world_size - 1 - self.rank
+        return (self.length + extra) // self.world_size

@@ -1,0 +1,178 @@
+import pickle
+import urllib.error
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+
+from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
+from mnv2_dense.backbone.weights import from_torchvision, load_backbone
+from mnv2_dense.errors import UserError
+
+NARROW = 0.1
+
+
+def narrow(*taps: str) -> MobileNetV2:
+    return MobileNetV2(taps or ("last",), width_mult=NARROW)
+
+
+def torchvision_state() -> dict[str, Tensor]:
+    return mobilenet_v2(width_mult=NARROW).state_dict()
+
+
+def save(content: Any, path: Path) -> str:
+    torch.save(content, path)
+    return str(path)
+
+
+def refusal(backbone: MobileNetV2, weights: str) -> str:
+    """The message, after checking that it is one line and nothing was loaded."""
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    with pytest.raises(UserError) as caught:
+        load_backbone(backbone, weights)
+    after = backbone.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def assert_holds(backbone: nn.Module, expected: dict[str, Tensor]) -> None:
+    for name, tensor in backbone.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_every_torchvision_name_has_one_of_ours() -> None:
+    state = torchvision_state()
+    renamed = from_torchvision(state)
+    assert len(renamed) == len(state)
+    assert {name for name in renamed if not name.startswith("classifier.")} == set(
+        narrow().state_dict()
+    )
+
+
+def test_torchvision_file_is_loaded(tmp_path: Path) -> None:
+    state = torchvision_state()
+    backbone = narrow()
+    load_backbone(backbone, save(state, tmp_path / "weights.pth"))
+    assert_holds(backbone, from_torchvision(state))
+
+
+def test_own_state_dict_is_loaded(tmp_path: Path) -> None:
+    source, target = narrow(), narrow()
+    load_backbone(target, save(source.state_dict(), tmp_path / "weights.pth"))
+    assert_holds(target, source.state_dict())
+
+
+def test_checkpoint_of_a_run_is_loaded(tmp_path: Path) -> None:
+    source, target = narrow(), narrow()
+    state = {f"network.backbone.{k}": v for k, v in source.state_dict().items()}
+    state["network.head.extras.0.0.0.weight"] = torch.zeros(3)
+    load_backbone(target, save({"state_dict": state, "epoch": 3}, tmp_path / "last.ckpt"))
+    assert_holds(target, source.state_dict())
+
+
+def test_a_shorter_backbone_takes_what_it_has(tmp_path: Path) -> None:
+    state = torchvision_state()
+    backbone = narrow("block_5")
+    load_backbone(backbone, save(state, tmp_path / "weights.pth"))
+    assert_holds(backbone, from_torchvision(state))
+
+
+def test_a_longer_backbone_names_what_it_misses(tmp_path: Path) -> None:
+    message = refusal(narrow(), save(narrow("block_15").state_dict(), tmp_path / "w.pth"))
+    assert "blocks.16.expand.0.weight is not in the file" in message
+
+
+def test_another_width_names_file_and_first_shapes(tmp_path: Path) -> None:
+    path = save(mobilenet_v2(width_mult=0.35).state_dict(), tmp_path / "wide.pth")
+    message = refusal(narrow(), path)
+    assert path in message
+    assert "stem.0.weight is 16x3x3x3 in the file and 8x3x3x3 in the network" in message
+    assert "more" in message
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    assert "nothing.pth: no such" in refusal(narrow(), str(tmp_path / "nothing.pth"))
+    assert "no such" in refusal(narrow(), str(tmp_path))
+
+
+def test_other_content_is_refused(tmp_path: Path) -> None:
+    for content in ([1, 2], {"a": 1}, {3: torch.ones(1)}, {"state_dict": [torch.ones(1)]}):
+        assert "w.pth" in refusal(narrow(), save(content, tmp_path / "w.pth"))
+
+
+def test_tensors_of_another_kind_of_value_are_refused(tmp_path: Path) -> None:
+    state: dict[str, Any] = {**narrow().state_dict(), "stem.0.weight": "hello"}
+    assert "stem.0.weight is str in the file" in refusal(narrow(), save(state, tmp_path / "w.pth"))
+
+
+class Hostile:
+    """Unpickled, it would create a file."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return Path.touch, (self.victim,)
+
+
+def test_code_in_a_file_never_runs(tmp_path: Path) -> None:
+    victim = tmp_path / "ran"
+    pickle.loads(pickle.dumps(Hostile(victim)))
+    assert victim.exists()  # the attack is real
+    victim.unlink()
+    plain = tmp_path / "plain.pth"
+    plain.write_bytes(pickle.dumps({"stem.0.weight": Hostile(victim)}))
+    for path in (save({"a": Hostile(victim)}, tmp_path / "zipped.pth"), str(plain)):
+        assert "refused" in refusal(narrow(), path)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_truncated_file_is_named(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(narrow().state_dict(), path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    for length in (0, 1, 10, 100, len(whole) // 2, len(whole) - 10):
+        path.write_bytes(whole[:length])
+        assert "weights.pth" in refusal(narrow(), str(path))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        urllib.error.URLError("no route to host"),
+        TimeoutError("timed out"),
+        RuntimeError('invalid hash value (expected "7ebf99e0", got "0")'),
+        pickle.UnpicklingError("Weights only load failed\nIn PyTorch 2.6 we changed"),
+    ],
+)
+def test_failed_download_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise failure
+
+    monkeypatch.setattr(MobileNet_V2_Weights, "get_state_dict", fail)
+    message = refusal(MobileNetV2(("block_0",)), "imagenet")
+    assert "https://" in message
+    assert "backbone.weights=null" in message
+
+
+def test_download_is_hashed_and_may_hold_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    state = mobilenet_v2().state_dict()
+
+    def download(_: object, **options: Any) -> dict[str, Tensor]:
+        asked.update(options)
+        return state
+
+    monkeypatch.setattr(MobileNet_V2_Weights, "get_state_dict", download)
+    backbone = MobileNetV2(("block_0",))
+    load_backbone(backbone, "imagenet")
+    assert_holds(backbone, from_torchvision(state))
+    assert asked["check_hash"] is True
+    assert asked["weights_only"] is True

@@ -1,0 +1,160 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mnv2_dense.detection.data import DetectionDataset
+from mnv2_dense.structures import DetectionSample, SampleKey
+from tests.commands.tiny import (
+    CONFIG,
+    ROOT,
+    SIZE,
+    VAL_IMAGES,
+    read_json,
+    run_tool,
+    tiny_overrides,
+    tree,
+)
+
+SUMMARY = "mAP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl".split()
+
+
+@pytest.fixture(scope="module")
+def best(trained_run: Path) -> Path:
+    return trained_run / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def evaluation(best: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `evaluate.py CHECKPOINT --out DIR --pictures 2` writes."""
+    out = tmp_path_factory.mktemp("evaluation")
+    outcome = run_tool("evaluate", best, "--out", out, "--pictures", 2).require_success()
+    (out / "stdout.txt").write_text(outcome.out)
+    return out
+
+
+@pytest.fixture
+def _restored_signals() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+def test_metrics_hold_the_twelve_numbers_and_every_class(evaluation: Path, best: Path) -> None:
+    metrics = read_json(evaluation / "metrics.json")
+    assert [key for key in metrics if key in SUMMARY] == SUMMARY
+    assert metrics["images"] == VAL_IMAGES
+    assert metrics["checkpoint"] == str(best)
+    assert len(metrics["per_class"]) == 10
+    assert set(metrics["per_class"]["star"]) == {
+        *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+    }
+
+
+def test_tables_are_printed(evaluation: Path) -> None:
+    text = (evaluation / "stdout.txt").read_text()
+    assert "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0." in text
+    assert "hourglass" in text
+    assert f"wrote {evaluation / 'metrics.json'}" in text
+
+
+def test_pycocotools_gives_the_same_numbers(
+    evaluation: Path, shapes_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = COCO(shapes_set / "annotations" / "instances_val2017.json")
+    evaluator = COCOeval(truth, truth.loadRes(str(evaluation / "detections.json")), "bbox")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    capsys.readouterr()
+    metrics = read_json(evaluation / "metrics.json")
+    assert [metrics[key] for key in SUMMARY] == pytest.approx(list(evaluator.stats), abs=1e-6)
+    assert metrics["mAP"] > 0
+
+
+def test_pictures_show_truth_beside_predictions(evaluation: Path) -> None:
+    pictures = sorted((evaluation / "pictures").iterdir())
+    assert len(pictures) == 2
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.height == SIZE
+            assert picture.width > 2 * SIZE
+            truth = np.asarray(picture)[:, :SIZE]
+        assert truth.std() > 0
+
+
+def test_a_config_with_weights_gives_the_same(
+    evaluation: Path, best: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    overrides = tiny_overrides(shapes_set, tmp_path)
+    out = tmp_path / "out"
+    run_tool(
+        "evaluate", CONFIG, "--weights", best, *overrides, "--out", out
+    ).require_success()
+    assert read_json(out / "metrics.json") == read_json(evaluation / "metrics.json")
+
+
+def test_overrides_change_the_checkpoints_config(best: Path, tmp_path: Path) -> None:
+    run_tool(
+        "evaluate", best, "decode.max_detections=1", "--out", tmp_path
+    ).require_success()
+    assert len(read_json(tmp_path / "detections.json")) == VAL_IMAGES
+
+
+def test_the_default_folder_lies_in_the_run(
+    trained_run: Path, tmp_path: Path, evaluation: Path
+) -> None:
+    copy = tmp_path / "run"
+    (copy / "checkpoints").mkdir(parents=True)
+    weights = copy / "checkpoints" / "best.ckpt"
+    weights.write_bytes((trained_run / "checkpoints" / "best.ckpt").read_bytes())
+    run_tool("evaluate", weights).require_success()
+    metrics = read_json(copy / "evaluation-best" / "metrics.json")
+    assert metrics["mAP"] == read_json(evaluation / "metrics.json")["mAP"]
+
+
+def test_evaluation_leaves_the_run_as_it_is(
+    trained_run: Path, best: Path, tmp_path: Path
+) -> None:
+    before = tree(trained_run)
+    run_tool("evaluate", best, "--out", tmp_path).require_success()
+    assert tree(trained_run) == before
+
+
+def test_two_processes_count_every_image_once(
+    evaluation: Path, best: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, ROOT / "tools" / "evaluate.py", best, "training.devices=2"]
+    # Batches of 2: one process has two batches, the other one.
+    command += ["data.val_batch_size=2", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_json(tmp_path / "metrics.json") == read_json(evaluation / "metrics.json")
+    one, two = (read_json(folder / "detections.json") for folder in (evaluation, tmp_path))
+    assert sorted(map(str, two)) == sorted(map(str, one))
+
+
+@pytest.mark.usefixtures("_restored_signals")
+def test_ctrl_c_ends_with_one_line(
+    best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = DetectionDataset.__getitem__
+
+    def loaded(self: DetectionDataset, key: SampleKey) -> DetectionSample:
+        if key.index == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return load(self, key)
+
+    monkeypatch.setattr(DetectionDataset, "__getitem__", loaded)
+    outcome = run_tool("evaluate", best, "--out", tmp_path / "out")
+    assert outcome.code == 130
+    assert outcome.err == "interrupted\n"
+    assert not (tmp_path / "out").exists()

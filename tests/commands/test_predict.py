@@ -1,0 +1,189 @@
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnv2_dense.commands.predict import name_outputs, number_pictures
+from tests.commands.tiny import Outcome, read_json, run_tool, tree
+
+WIDTH, HEIGHT = 90, 60
+ORIENTATION, ROTATED = 0x0112, 6
+"""EXIF tag of the orientation, and its value for "turn by a quarter"."""
+
+
+@pytest.fixture(scope="module")
+def weights(trained_run: Path) -> Path:
+    return trained_run / "checkpoints" / "best.ckpt"
+
+
+def predict(weights: Path, out: Path, *sources: Path, threshold: float = 0.01) -> Outcome:
+    return run_tool(
+        "predict", *sources, "--weights", weights, "--out", out, "--score-threshold", threshold
+    )
+
+
+def picture(path: Path, *, mode: str = "RGB", orientation: int | None = None) -> Path:
+    """A picture of noise, WIDTH by HEIGHT as stored."""
+    pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels).convert(mode)
+    if orientation is not None:
+        image.getexif()[ORIENTATION] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, exif=image.getexif())
+    return path
+
+
+def results_of(out: Path, file_name: str | None = None) -> list[dict[str, Any]]:
+    results = read_json(out / "detections.json")
+    return [each for each in results if file_name in (None, each["file_name"])]
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def assert_within(results: Sequence[dict[str, Any]], width: int, height: int) -> None:
+    assert results
+    for x, y, w, h in (result["bbox"] for result in results):
+        assert 0 <= x <= x + w <= width + 1e-3
+        assert 0 <= y <= y + h <= height + 1e-3
+
+
+def test_pictures_and_folders(weights: Path, shapes_set: Path, tmp_path: Path) -> None:
+    single = picture(tmp_path / "one.png")
+    outcome = predict(weights, tmp_path / "out", shapes_set / "val2017", single)
+    outcome.require_success()
+    folder = sorted((shapes_set / "val2017").iterdir())
+    expected = {*(f"{path.stem}.png" for path in folder), "one.png", "detections.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    assert size_of(tmp_path / "out" / "one.png") == (WIDTH, HEIGHT)
+    results = results_of(tmp_path / "out")
+    assert {result["file_name"] for result in results} == {single.name, *(p.name for p in folder)}
+    assert {"image_id", "category_id", "bbox", "score"} <= results[0].keys()
+    assert {result["category_id"] for result in results} <= category_ids(shapes_set)
+    assert_within(results_of(tmp_path / "out", "one.png"), WIDTH, HEIGHT)
+
+
+def category_ids(shapes_set: Path) -> set[int]:
+    content = read_json(shapes_set / "annotations" / "instances_val2017.json")
+    return {category["id"] for category in content["categories"]}
+
+
+def test_coco_pictures_keep_their_ids(weights: Path, shapes_set: Path, tmp_path: Path) -> None:
+    predict(weights, tmp_path, shapes_set / "val2017").require_success()
+    ids = {image["id"] for image in images_of(shapes_set)}
+    assert {result["image_id"] for result in results_of(tmp_path)} == ids
+
+
+def images_of(shapes_set: Path) -> list[dict[str, Any]]:
+    return read_json(shapes_set / "annotations" / "instances_val2017.json")["images"]
+
+
+def test_no_data_set_is_needed(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shapes_set: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    moved = tmp_path / "best.ckpt"
+    shutil.copy(trained_run / "checkpoints" / "best.ckpt", moved)
+    hidden = shapes_set.rename(shapes_set.with_name("hidden"))
+    try:
+        predict(moved, tmp_path / "out", picture(tmp_path / "one.png")).require_success()
+    finally:
+        hidden.rename(shapes_set)
+
+
+def test_the_threshold_is_obeyed(weights: Path, tmp_path: Path) -> None:
+    source = picture(tmp_path / "one.png")
+    predict(weights, tmp_path / "low", source, threshold=0.0).require_success()
+    scores = sorted(result["score"] for result in results_of(tmp_path / "low"))
+    middle = scores[len(scores) // 2]
+    predict(weights, tmp_path / "high", source, threshold=middle).require_success()
+    high = [result["score"] for result in results_of(tmp_path / "high")]
+    assert 0 < len(high) < len(scores)
+    assert min(high) >= middle
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5])
+def test_a_threshold_out_of_range(weights: Path, tmp_path: Path, threshold: float) -> None:
+    outcome = predict(weights, tmp_path / "out", tmp_path, threshold=threshold)
+    assert outcome.code == 2
+    assert "from 0 to 1" in outcome.err
+
+
+def test_a_rotated_photo_is_shown_and_measured_upright(weights: Path, tmp_path: Path) -> None:
+    photo = picture(tmp_path / "photo.jpg", orientation=ROTATED)
+    predict(weights, tmp_path / "out", photo).require_success()
+    assert size_of(tmp_path / "out" / "photo.png") == (HEIGHT, WIDTH)
+    assert_within(results_of(tmp_path / "out"), HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("a.png", "L"), ("a.png", "RGBA"), ("a.png", "P"), ("a.jpg", "CMYK"), ("a.gif", "P")],
+)
+def test_colour_modes(weights: Path, tmp_path: Path, name: str, mode: str) -> None:
+    predict(weights, tmp_path / "out", picture(tmp_path / name, mode=mode)).require_success()
+    with Image.open(tmp_path / "out" / "a.png") as drawn:
+        assert drawn.mode == "RGB"
+
+
+def test_a_corrupt_picture_is_named_and_the_others_are_done(
+    weights: Path, tmp_path: Path
+) -> None:
+    for name in ("a.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    broken = tmp_path / "in" / "b.png"
+    broken.write_bytes((tmp_path / "in" / "a.png").read_bytes()[:200])
+    outcome = predict(weights, tmp_path / "out", tmp_path / "in")
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: 1 of 3 pictures failed: {broken}: ")
+    assert outcome.err.count("\n") == 1
+    assert {result["file_name"] for result in results_of(tmp_path / "out")} == {"a.png", "c.png"}
+    assert not (tmp_path / "out" / "b.png").exists()
+
+
+def test_equal_names_do_not_overwrite_each_other(weights: Path, tmp_path: Path) -> None:
+    sources = [picture(tmp_path / folder / "x.png") for folder in ("a", "b", "c")]
+    predict(weights, tmp_path / "out", *sources).require_success()
+    written = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert written == {"x.png", "x-2.png", "x-3.png"}
+    assert {result["image_id"] for result in results_of(tmp_path / "out")} == {1, 2, 3}
+
+
+def test_sources_are_never_overwritten(weights: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "x.png")
+    picture(tmp_path / "in" / "x-2.png")
+    picture(tmp_path / "in" / "y.jpg")
+    before = tree(tmp_path / "in")
+    predict(weights, tmp_path / "in", tmp_path / "in").require_success()
+    after = tree(tmp_path / "in")
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 2 * len(before) + 1
+
+
+def test_no_picture_found(weights: Path, tmp_path: Path) -> None:
+    outcome = predict(weights, tmp_path / "out", tmp_path / "nowhere.jpg")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "nowhere.jpg: no such file or folder" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("stems", "ids"),
+    [
+        (["000000000139", "000000000285"], [139, 285]),
+        (["7", "007"], [1, 2]),  # one number twice
+        (["3", "cat"], [1, 2]),
+    ],
+)
+def test_image_ids(stems: list[str], ids: list[int]) -> None:
+    assert number_pictures([Path(f"{stem}.jpg") for stem in stems]) == ids
+
+
+def test_output_names_are_unique_and_no_sources(tmp_path: Path) -> None:
+    pictures = [Path("a/x.jpg"), Path("b/x.jpg"), Path("c/x-2.png"), tmp_path / "y.png"]
+    assert name_outputs(pictures, tmp_path) == ["x.png", "x-2.png", "x-2-2.png", "y-2.png"]

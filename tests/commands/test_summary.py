@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands.tiny import COCO_CONFIG, CONFIG, TRAIN_IMAGES, run_tool
+
+
+def test_the_papers_figures() -> None:
+    totals = json.loads(run_tool("summary", COCO_CONFIG, "--json").require_success().out)
+    assert totals["parameters"] == 4_337_013
+    assert totals["multiply_adds"] == 788_830_144
+    assert totals["anchors"] == 2034
+    taps = [(tap["channels"], tap["stride"]) for tap in totals["taps"]]
+    assert taps == [(576, 16), (1280, 32)]
+
+
+@pytest.mark.parametrize(("size", "anchors"), [((300, 300), 1917), ((320, 320), 2034)])
+def test_anchors_follow_the_input(size: tuple[int, int], anchors: int) -> None:
+    overrides = [f"input.height={size[0]}", f"input.width={size[1]}"]
+    outcome = run_tool("summary", COCO_CONFIG, *overrides, "--json").require_success()
+    assert json.loads(outcome.out)["anchors"] == anchors
+
+
+def test_the_table_adds_up() -> None:
+    out = run_tool("summary", COCO_CONFIG).require_success().out
+    layers, totals = out.split("\n\n")
+    rows = [line.split() for line in layers.splitlines()[1:]]
+    assert sum(int(row[-2].replace(",", "")) for row in rows) == 4_337_013
+    assert sum(int(row[-1].replace(",", "")) for row in rows) == 788_830_144
+    assert "576 channels at stride 16" in totals
+    assert "4,337,013" in totals
+    assert "2,034" in totals
+
+
+def test_classes_are_counted_in_the_data(shapes_set: Path) -> None:
+    def parameters(*overrides: str) -> int:
+        outcome = run_tool("summary", CONFIG, *overrides, "--json").require_success()
+        return json.loads(outcome.out)["parameters"]
+
+    assert TRAIN_IMAGES > 0
+    assert parameters(f"data.root={shapes_set}") == parameters("data.num_classes=10")
+
+
+def test_classes_that_cannot_be_counted() -> None:
+    outcome = run_tool("summary", CONFIG, "data.root=nowhere")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "give data.num_classes=N" in outcome.err

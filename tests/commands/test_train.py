@@ -1,0 +1,347 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnv2_dense.config.loader import load_config
+from mnv2_dense.detection.data import DetectionDataset
+from mnv2_dense.structures import DetectionSample, SampleKey
+from tests.commands.tiny import (
+    CONFIG,
+    ROOT,
+    STEPS,
+    checkpoint,
+    logged,
+    only_run,
+    read_json,
+    read_log,
+    run_tool,
+    same_weights,
+    tiny_overrides,
+    train,
+    tree,
+)
+
+
+@pytest.fixture
+def _restored_signals() -> Iterator[None]:
+    """An interrupted run leaves Ctrl-C ignored, since its process is about to end."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def interrupt_at_sample(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Presses Ctrl-C while training sample number `count` is loaded."""
+    load = DetectionDataset.__getitem__
+    seen: list[SampleKey] = []
+
+    def loaded(self: DetectionDataset, key: SampleKey) -> DetectionSample:
+        seen.append(key)
+        if len(seen) == count:
+            os.kill(os.getpid(), signal.SIGINT)
+        return load(self, key)
+
+    monkeypatch.setattr(DetectionDataset, "__getitem__", loaded)
+
+
+def test_a_run_keeps_its_config_environment_and_logs(trained_run: Path, shapes_set: Path) -> None:
+    overrides = tiny_overrides(shapes_set, trained_run.parents[1])
+    assert load_config(trained_run / "config.yaml") == load_config(CONFIG, overrides)
+    environment = read_json(trained_run / "environment.json")
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
+    rows = read_log(trained_run)
+    assert len(logged(rows, "train/loss")) == STEPS
+    assert len(logged(rows, "val/mAP")) == 1
+    assert list((trained_run / "tensorboard").glob("events.out.tfevents.*"))
+    assert {"metrics.json", "detections.json"} <= {path.name for path in trained_run.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_checkpoints_are_plain_data_and_say_what_they_are(trained_run: Path, name: str) -> None:
+    content = checkpoint(trained_run, name)  # read with weights_only
+    assert content["global_step"] == STEPS
+    card = content["mnv2_dense"]
+    assert card["config"]["backbone"]["width_mult"] == 0.35
+    assert len(card["categories"]) == 10
+
+
+@pytest.mark.parametrize("ema", ["null", "0.9"])
+def test_final_metrics_are_those_of_the_best_checkpoint(
+    shapes_set: Path, tmp_path: Path, ema: str
+) -> None:
+    train(shapes_set, tmp_path / "runs", f"training.ema_decay={ema}").require_success()
+    run = only_run(tmp_path / "runs")
+    best = run / "checkpoints" / "best.ckpt"
+    run_tool("evaluate", best, "--out", tmp_path / "again").require_success()
+    assert read_json(run / "metrics.json") == read_json(tmp_path / "again" / "metrics.json")
+    results = read_json(run / "detections.json")
+    assert results
+    assert results == read_json(tmp_path / "again" / "detections.json")
+
+
+def test_ema_saves_and_measures_the_average(shapes_set: Path, tmp_path: Path) -> None:
+    train(shapes_set, tmp_path, "training.ema_decay=0.9").require_success()
+    content = checkpoint(only_run(tmp_path))
+    average, trained = content["state_dict"], content["current_model_state"]
+    names = [name for name in average if name.endswith("weight")]
+    assert any(not torch.equal(average[name], trained[name]) for name in names)
+
+
+def test_the_same_seed_gives_the_same_weights(
+    trained_run: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        out = tmp_path / str(seed)
+        train(shapes_set, out, f"training.seed={seed}").require_success()
+        same = same_weights(checkpoint(trained_run), checkpoint(only_run(out)))
+        assert same is (seed == 0)
+
+
+@pytest.mark.parametrize("ema", ["null", "0.9"])
+def test_resuming_equals_not_having_stopped(shapes_set: Path, tmp_path: Path, ema: str) -> None:
+    options = ["schedule.name=constant", f"training.ema_decay={ema}"]
+    train(shapes_set, tmp_path / "whole", *options, "training.epochs=2").require_success()
+    train(shapes_set, tmp_path / "parts", *options).require_success()
+    run = only_run(tmp_path / "parts")
+    first_log = (run / "metrics.csv").read_text()
+    # `--resume` may stand before an override: the override is not taken for its PATH.
+    outcome = train(shapes_set, tmp_path / "parts", *options, "--resume", "training.epochs=2")
+    outcome.require_success()
+    assert f"resuming from {run / 'checkpoints' / 'last.ckpt'}" in outcome.out
+    assert only_run(tmp_path / "parts") == run
+    assert checkpoint(run)["global_step"] == 2 * STEPS
+    assert same_weights(checkpoint(run), checkpoint(only_run(tmp_path / "whole")))
+    assert (run / "metrics-1.csv").read_text() == first_log
+    assert logged(read_log(run), "step")[0] == str(STEPS)
+    assert load_config(run / "config.yaml").training.epochs == 1
+    assert load_config(run / "config-resumed-1.yaml").training.epochs == 2
+    assert (run / "environment-resumed-1.json").is_file()
+
+
+def test_resuming_from_a_path(trained_run: Path, shapes_set: Path, tmp_path: Path) -> None:
+    """A checkpoint that was moved out of its run begins a new one, and keeps counting."""
+    moved = tmp_path / "moved.ckpt"
+    shutil.copy(trained_run / "checkpoints" / "last.ckpt", moved)
+    before = tree(trained_run)
+    train(
+        shapes_set, tmp_path / "runs", "training.epochs=2", "--resume", moved
+    ).require_success()
+    assert checkpoint(only_run(tmp_path / "runs"))["global_step"] == 2 * STEPS
+    assert tree(trained_run) == before
+
+
+def test_resuming_a_finished_run_only_measures_it(shapes_set: Path, tmp_path: Path) -> None:
+    train(shapes_set, tmp_path).require_success()
+    run = only_run(tmp_path)
+    metrics, last = read_json(run / "metrics.json"), checkpoint(run)
+    train(shapes_set, tmp_path, "--resume").require_success()
+    assert read_json(run / "metrics.json") == metrics
+    assert same_weights(checkpoint(run), last)
+
+
+def test_resuming_a_finished_run_elsewhere_only_measures_it(
+    trained_run: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved.ckpt"
+    shutil.copy(trained_run / "checkpoints" / "last.ckpt", moved)
+    outcome = train(shapes_set, tmp_path / "runs", "--resume", moved)
+    outcome.require_success()
+    metrics = read_json(only_run(tmp_path / "runs") / "metrics.json")
+    assert metrics["mAP"] == read_json(trained_run / "metrics.json")["mAP"]
+
+
+@pytest.mark.usefixtures("_restored_signals")
+def test_ctrl_c_saves_and_resuming_equals_not_having_stopped(
+    shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["training.epochs=2", "training.ema_decay=0.9"]
+    train(shapes_set, tmp_path / "whole", *options).require_success()
+    with monkeypatch.context() as patch:
+        interrupt_at_sample(patch, 6)  # in the second batch
+        outcome = train(shapes_set, tmp_path / "parts", *options)
+    assert outcome.code == 130
+    assert outcome.out.splitlines()[-1] == "interrupted at step 2; resume with --resume"
+    run = only_run(tmp_path / "parts")
+    assert checkpoint(run)["global_step"] == 2
+    train(shapes_set, tmp_path / "parts", *options, "--resume").require_success()
+    assert same_weights(checkpoint(run), checkpoint(only_run(tmp_path / "whole")))
+
+
+def test_ctrl_c_on_the_real_command_line(shapes_set: Path, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "tools" / "train.py", CONFIG]
+    command += [*tiny_overrides(shapes_set, tmp_path), "training.epochs=10000"]
+    command += ["data.num_workers=1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for(process, tmp_path, "*/*/checkpoints/last.ckpt")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the loaders too
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    step = checkpoint(only_run(tmp_path))["global_step"]
+    assert out.splitlines()[-1] == f"interrupted at step {step}; resume with --resume"
+    train(
+        shapes_set, tmp_path, f"training.max_steps={step + 2}", "training.epochs=10000", "--resume"
+    ).require_success()
+    assert checkpoint(only_run(tmp_path))["global_step"] == step + 2
+
+
+def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
+    """Until a file appears; the process must not end before."""
+    while not list(folder.glob(pattern)):
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        (["training.validate_every=5", "training.epochs=2"], 2 * STEPS),
+        (["training.max_steps=2"], 2),
+        (["training.max_steps=4", "training.epochs=9", "training.validate_every=9"], 4),
+    ],
+    ids=["validate_every above epochs", "max_steps within an epoch", "both"],
+)
+def test_a_run_ends_with_one_evaluation(
+    shapes_set: Path, tmp_path: Path, options: list[str], steps: int
+) -> None:
+    train(shapes_set, tmp_path, *options).require_success()
+    run = only_run(tmp_path)
+    assert checkpoint(run)["global_step"] == steps
+    assert checkpoint(run, "best")["global_step"] == steps
+    assert len(logged(read_log(run), "val/mAP")) == 1
+
+
+def test_accumulated_batches_make_fewer_steps(shapes_set: Path, tmp_path: Path) -> None:
+    train(shapes_set, tmp_path, "training.accumulate_batches=2").require_success()
+    assert checkpoint(only_run(tmp_path))["global_step"] == 2  # batches 1 and 2, then 3
+
+
+def test_clipping_limits_the_step(shapes_set: Path, tmp_path: Path) -> None:
+    options = ["optimizer.name=sgd", "optimizer.weight_decay=0", "training.max_steps=1"]
+    options += ["optimizer.momentum=0", "optimizer.learning_rate=1", "schedule.name=constant"]
+    train(shapes_set, tmp_path / "no", *options, "optimizer.learning_rate=1e-30").require_success()
+    train(
+        shapes_set, tmp_path / "yes", *options, "training.gradient_clip_norm=1e-3"
+    ).require_success()
+    start, end = (checkpoint(only_run(tmp_path / name))["state_dict"] for name in ("no", "yes"))
+    trained = [key for key in start if key.endswith((".weight", ".bias"))]
+    moved = torch.cat([(end[key] - start[key]).flatten() for key in trained])
+    assert float(moved.norm()) == pytest.approx(1e-3, rel=0.05)
+
+
+def test_early_stopping(shapes_set: Path, tmp_path: Path) -> None:
+    options = ["training.epochs=9", "training.early_stopping_patience=2"]
+    train(shapes_set, tmp_path, *options, "decode.score_threshold=1").require_success()
+    assert checkpoint(only_run(tmp_path))["global_step"] == 3 * STEPS  # first, and two not better
+
+
+def test_frozen_norms_keep_their_statistics(shapes_set: Path, tmp_path: Path) -> None:
+    train(shapes_set, tmp_path, "training.freeze_norm_epochs=1").require_success()
+    state = checkpoint(only_run(tmp_path))["state_dict"]
+    means = [state[key] for key in state if key.endswith("running_mean")]
+    assert means
+    assert all(not mean.any() for mean in means)  # as they were before the first step
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["optimizer.name=sgd", "optimizer.nesterov=true", "schedule.name=constant"],
+        ["optimizer.name=rmsprop", "optimizer.epsilon=1.0", "schedule.name=poly"],
+        ["optimizer.name=adamw", "schedule.name=step"],
+        ["schedule.name=cosine", "schedule.warmup_steps=2"],
+        ["loss.classification=sigmoid", "loss.mining_nms_iou=0.99"],
+        ["loss.classification=focal"],
+        ["training.precision=bf16", "training.channels_last=false"],
+        ["training.deterministic=true"],
+        ["input.height=96", "input.width=64", "backbone.padding=same", "backbone.output_stride=16"],
+    ],
+    ids=" ".join,
+)
+def test_every_choice_trains(shapes_set: Path, tmp_path: Path, options: list[str]) -> None:
+    train(shapes_set, tmp_path, *options, "training.max_steps=1").require_success()
+    loss = float(logged(read_log(only_run(tmp_path)), "train/loss")[0])
+    assert 0 < loss < 1000
+
+
+def test_a_non_finite_loss_stops_the_run_at_its_step(shapes_set: Path, tmp_path: Path) -> None:
+    outcome = train(
+        shapes_set,
+        tmp_path,
+        "optimizer.learning_rate=1e30",
+        "training.gradient_clip_norm=null",
+        "schedule.name=constant",
+    )
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: the training loss is ")
+    assert " at step 1, epoch 0, images " in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_dry_run_says_all_and_writes_nothing(
+    shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(shapes_set, tmp_path / "shapes")
+    before = tree(tmp_path)
+    out = train(tmp_path / "shapes", tmp_path / "runs", "--dry-run").require_success().out
+    assert tree(tmp_path) == before
+    assert "training batch   images 4x3x64x64 torch.uint8" in out
+    assert "validation batch   images 4x3x64x64 torch.uint8" in out
+    for word in ("parameters", "multiply-adds", "memory", "GiB", " s\n", "12 images", "6 images"):
+        assert word in out
+
+
+def test_dry_run_draws_a_missing_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    out = train(tmp_path / "shapes", tmp_path / "runs", "--dry-run").require_success().out
+    assert "loss " in out
+    assert tree(tmp_path) == {}
+
+
+def test_print_config_is_a_config_again(tmp_path: Path) -> None:
+    options = ["optimizer.learning_rate=1e-3", "anchors.aspect_ratios=[1.0, 2.0]"]
+    outcome = run_tool("train", CONFIG, *options, "--print-config").require_success()
+    (tmp_path / "again.yaml").write_text(outcome.out)
+    assert load_config(tmp_path / "again.yaml") == load_config(CONFIG, options)
+
+
+def test_print_schema_is_json_and_needs_no_config() -> None:
+    outcome = run_tool("train", "--print-schema").require_success()
+    assert "training" in json.loads(outcome.out)["properties"]
+
+
+def test_a_config_is_needed() -> None:
+    outcome = run_tool("train")
+    assert outcome.code == 2
+    assert "a config is needed" in outcome.err
+
+
+def test_two_processes_train(shapes_set: Path, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "tools" / "train.py", CONFIG]
+    command += [*tiny_overrides(shapes_set, tmp_path), "training.devices=2", "training.epochs=2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run folder") == 1
+    run = only_run(tmp_path)
+    assert checkpoint(run)["global_step"] == 2  # 6 images each: one batch of 4 an epoch
+    assert read_json(run / "metrics.json")["images"] == 6
+    assert [path.name for path in run.glob("config*")] == ["config.yaml"]
+    with (run / "metrics.csv").open() as file:
+        assert len([row for row in csv.DictReader(file) if row["val/mAP"]]) == 2

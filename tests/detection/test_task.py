@@ -1,0 +1,285 @@
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW
+from torch.utils.data import DataLoader
+
+from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
+from mnv2_dense.detection.anchors import AnchorGenerator
+from mnv2_dense.detection.decode import Decoder
+from mnv2_dense.detection.head import SSDLiteHead
+from mnv2_dense.detection.loss import SSDLoss
+from mnv2_dense.detection.metrics import CocoDetectionMetric
+from mnv2_dense.detection.network import DetectorOutputs, SSDLite
+from mnv2_dense.detection.scoring import SUMMARY_KEYS
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.errors import UserError
+from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.structures import BoxTargets, Category, DetectionBatch, ImageSize
+
+CATEGORIES = (Category(3, "red"), Category(7, "green"))
+INPUT = ImageSize(64, 64)
+ORIGINAL = ImageSize(height=128, width=256)
+CARD = {"version": "1.2", "config": {"a": [1, 2.5, None]}, "categories": [[3, "red"]]}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*but have no `val_dataloader`"),
+]
+
+
+def picture(number: int) -> tuple[Tensor, BoxTargets]:
+    """A red or a green rectangle on gray, in the input's pixels."""
+    label, left, top = number % 2, 4 + 6 * number, 10 + 5 * number
+    image = torch.full((3, 64, 64), 100, dtype=torch.uint8)
+    image[:, top : top + 24, left : left + 30] = 20
+    image[label, top : top + 24, left : left + 30] = 230
+    box = torch.tensor([[left, top, left + 30, top + 24]], dtype=torch.float32)
+    return image, BoxTargets(box, torch.tensor([label]))
+
+
+def batch(numbers: tuple[int, ...] = (0, 1, 2, 3)) -> DetectionBatch:
+    images, targets = zip(*(picture(number) for number in numbers), strict=True)
+    ids = [100 + number for number in numbers]
+    return DetectionBatch(torch.stack(images), list(targets), ids, [ORIGINAL] * len(numbers))
+
+
+def loader(*batches: DetectionBatch) -> DataLoader[Any]:
+    return DataLoader(list(batches), batch_size=None)  # pyrefly: ignore
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    """COCO file in the pixels of the originals: 4 times as wide, twice as high."""
+    boxes = []
+    for number in range(4):
+        _, targets = picture(number)
+        left, top, right, bottom = targets.boxes[0].tolist()
+        boxes.append(
+            {
+                "id": number + 1,
+                "image_id": 100 + number,
+                "category_id": CATEGORIES[number % 2].category_id,
+                "bbox": [left * 4, top * 2, (right - left) * 4, (bottom - top) * 2],
+                "area": (right - left) * (bottom - top) * 8,
+                "iscrowd": 0,
+            }
+        )
+    content = {
+        "images": [{"id": 100 + n, "width": 256, "height": 128} for n in range(4)],
+        "annotations": boxes,
+        "categories": [{"id": c.category_id, "name": c.name} for c in CATEGORIES],
+    }
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def narrow() -> SSDLite:
+    torch.manual_seed(0)
+    backbone, anchors = MobileNetV2(SSD_TAPS, width_mult=0.1), AnchorGenerator()
+    head = SSDLiteHead(backbone.specs, anchors.counts, 3, width_mult=0.1)
+    return SSDLite(backbone, head, anchors)
+
+
+def make_task(network: nn.Module, annotations: Path | None = None, **options: Any) -> DetectionTask:
+    defaults: dict[str, Any] = {
+        "loss": SSDLoss(),
+        "decoder": Decoder(),
+        "metric": None if annotations is None else CocoDetectionMetric(annotations, CATEGORIES),
+        "mean": (127.5, 127.5, 127.5),
+        "std": (127.5, 127.5, 127.5),
+        "make_optimizer": lambda module: AdamW(module.parameters(), lr=0.005),
+        "learning_rate_factor": lambda step, total: 1.0,
+        "card": CARD,
+    }
+    return DetectionTask(network, **{**defaults, **options})
+
+
+def momentum_sgd(module: nn.Module) -> SGD:
+    return SGD(module.parameters(), lr=0.01, momentum=0.9)
+
+
+def trainer(folder: Path, **options: Any) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        **options,
+    )
+
+
+class KeepLosses(pl.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        self.losses.append(trainer.callback_metrics["train/loss"].item())
+
+
+class Oracle(nn.Module):
+    """Knows the right outputs of the four pictures, and tells one picture from another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(1))
+        cells = [ImageSize(4, 4), ImageSize(2, 2), *[ImageSize(1, 1)] * 4]
+        self.anchors = AnchorGenerator()(cells, INPUT, torch.device("cpu"))
+        self.seen: Tensor = torch.empty(0)
+
+    def forward(self, images: Tensor) -> DetectorOutputs:
+        self.seen = images
+        known = batch()
+        pixels = images * 127.5 + 127.5
+        numbers = [
+            int((known.images - image).abs().flatten(1).sum(dim=1).argmin()) for image in pixels
+        ]
+        targets = [known.targets[number] for number in numbers]
+        slots, deltas = SSDLoss().assign(self.anchors, targets, INPUT)
+        logits = nn.functional.one_hot(slots, 3) * 20 + self.nothing
+        return DetectorOutputs(logits, deltas, self.anchors)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_training_lowers_the_loss_and_finds_the_boxes(
+    tmp_path: Path, annotations: Path, channels_last: bool
+) -> None:
+    task = make_task(narrow(), annotations, channels_last=channels_last)
+    kept = KeepLosses()
+    run = trainer(tmp_path, max_epochs=60, callbacks=[kept], check_val_every_n_epoch=60)
+    # The norms' statistics must keep up with so short a run.
+    for layer in task.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.3
+    run.fit(task, loader(batch()), loader(batch((0, 1)), batch((2, 3))))
+    assert len(kept.losses) == 60
+    assert all(math.isfinite(value) for value in kept.losses)
+    assert sum(kept.losses[-5:]) < 0.2 * sum(kept.losses[:5])
+    assert run.callback_metrics["val/AP50"] > 0.5
+
+
+def test_right_outputs_reach_a_perfect_score(tmp_path: Path, annotations: Path) -> None:
+    """Proves scaling to the original, labels to category ids, and the twelve logged numbers."""
+    task = make_task(Oracle(), annotations)
+    task.keep_results = True
+    run = trainer(tmp_path)
+    run.validate(task, loader(batch((0, 1, 2)), batch((3,))), verbose=False)
+    logged = {key: run.callback_metrics[f"val/{key}"].item() for key in SUMMARY_KEYS}
+    for key in ("mAP", "AP50", "AP75", "AR1", "AR100"):
+        assert logged[key] == pytest.approx(1)
+    assert task.scores is not None
+    assert task.scores.summary == pytest.approx(logged)
+    assert set(task.scores.per_class) == {"red", "green"}
+    best = [
+        max((r for r in task.results if r["image_id"] == 100 + n), key=lambda r: r["score"])
+        for n in range(4)
+    ]
+    assert [row["category_id"] for row in best] == [3, 7, 3, 7]
+    assert best[1]["bbox"] == pytest.approx([10 * 4, 15 * 2, 30 * 4, 24 * 2], abs=0.1)
+
+
+def test_a_second_evaluation_starts_afresh(tmp_path: Path, annotations: Path) -> None:
+    task = make_task(Oracle(), annotations)
+    run = trainer(tmp_path)
+    for _ in range(2):
+        run.validate(task, loader(batch()), verbose=False)
+        assert task.scores is not None
+        assert task.scores.images == 4
+    assert run.callback_metrics["val/mAP"] == pytest.approx(1)
+
+
+def test_without_a_metric_only_the_loss_is_logged(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.validate(make_task(Oracle()), loader(batch()), verbose=False)
+    assert set(run.callback_metrics) == {"val/loss"}
+
+
+def test_prediction_is_in_pixels_of_the_original() -> None:
+    found = make_task(Oracle()).predict_step(batch((2, 1)), 0)
+    assert [int(d.labels[0]) for d in found] == [0, 1]
+    expected = torch.tensor([40.0, 30, 160, 78])
+    torch.testing.assert_close(found[1].boxes[0], expected, atol=0.01, rtol=0)
+
+
+def test_images_are_normalised_per_channel() -> None:
+    network = Oracle()
+    task = make_task(network, mean=(100.0, 110.0, 120.0), std=(1.0, 2.0, 4.0))
+    task(torch.full((1, 3, 64, 64), 130, dtype=torch.uint8))
+    assert network.seen[0, :, 5, 9].tolist() == [30, 10, 2.5]
+
+
+def test_checkpoint_holds_the_card_and_plain_data_only(tmp_path: Path, annotations: Path) -> None:
+    task = make_task(narrow(), annotations)
+    run = trainer(tmp_path, max_steps=1)
+    run.fit(task, loader(batch()))
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    content = read_checkpoint(tmp_path / "last.ckpt")  # weights_only
+    assert content["mnv2_dense"] == CARD
+    assert set(content["state_dict"]) == {f"network.{name}" for name in task.network.state_dict()}
+
+
+def test_learning_rate_follows_the_factor_at_every_step(tmp_path: Path) -> None:
+    rates: list[float] = []
+    totals: set[int] = set()
+
+    def factor(step: int, total: int) -> float:
+        totals.add(total)
+        return 1 / (1 + step)
+
+    class Keep(pl.Callback):
+        def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    task = make_task(
+        narrow(),
+        make_optimizer=momentum_sgd,
+        learning_rate_factor=factor,
+    )
+    run = trainer(tmp_path, max_epochs=2, callbacks=[Keep()])
+    run.fit(task, loader(batch(), batch()))
+    assert rates == pytest.approx([0.01, 0.01 / 2, 0.01 / 3, 0.01 / 4])
+    assert totals == {4}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(tmp_path: Path) -> None:
+    network = narrow()
+    branches: Any = network.head.class_branches
+    nn.init.constant_(branches[0][-1].bias, math.nan)
+    with pytest.raises(UserError, match=r"loss is nan at step 0.*images 100, 101"):
+        trainer(tmp_path, max_steps=1).fit(make_task(network), loader(batch()))
+
+
+def test_mixed_precision_trains(tmp_path: Path) -> None:
+    kept = KeepLosses()
+    run = trainer(tmp_path, max_epochs=2, precision="bf16-mixed", callbacks=[kept])
+    run.fit(make_task(narrow(), loss=SSDLoss(mining_nms_iou=0.99)), loader(batch()))
+    assert all(math.isfinite(value) for value in kept.losses)
+
+
+def test_training_resumes_from_its_own_checkpoint(tmp_path: Path) -> None:
+    """Two epochs in one go and in two parts end in the same weights."""
+    build = partial(make_task, make_optimizer=momentum_sgd)
+    whole, first, second = (build(narrow()) for _ in range(3))
+    trainer(tmp_path, max_epochs=2).fit(whole, loader(batch()))
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(first, loader(batch()))
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    trainer(tmp_path, max_epochs=2).fit(
+        second, loader(batch()), ckpt_path=tmp_path / "last.ckpt", weights_only=True
+    )
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], tensor, rtol=0, atol=0)

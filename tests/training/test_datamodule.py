@@ -1,0 +1,74 @@
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mnv2_dense.structures import SampleKey
+from mnv2_dense.training.datamodule import DataModule
+from tests.training.tiny import TinyDataset, TinyModule, tiny_data, tiny_trainer
+
+
+def keys(loader: Any) -> list[tuple[int, int]]:
+    return [tuple(key) for batch in loader for key in batch.keys]
+
+
+def test_last_incomplete_training_batch_is_left_out() -> None:
+    loader = tiny_data(train=7, batch_size=3).train_dataloader()
+    assert [len(batch.keys) for batch in loader] == [3, 3]
+
+
+def test_data_smaller_than_one_batch_is_kept() -> None:
+    loader = tiny_data(train=2, batch_size=3).train_dataloader()
+    assert [len(batch.keys) for batch in loader] == [2]
+
+
+def test_validation_keeps_order_and_every_sample() -> None:
+    assert keys(tiny_data(val=7, batch_size=3).val_dataloader()) == [(i, 0) for i in range(7)]
+
+
+def test_no_validation_data_means_no_loader() -> None:
+    assert tiny_data(val=0).val_dataloader() == []
+
+
+def test_lightning_sets_the_epoch(tmp_path: Path) -> None:
+    module = TinyModule()
+    tiny_trainer(tmp_path, [], max_epochs=3).fit(module, datamodule=tiny_data(train=4))
+    assert [key.epoch for key in module.trained] == [0] * 4 + [1] * 4 + [2] * 4
+    orders = [[key.index for key in module.trained[at : at + 4]] for at in (0, 4, 8)]
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
+    assert orders[0] != orders[1] or orders[1] != orders[2]
+    assert {key.epoch for key in module.validated} == {0}
+
+
+class Probe(TinyDataset):
+    """Reports the state of the worker in place of a picture."""
+
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, SampleKey]:
+        ignores = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        return torch.tensor([ignores, torch.get_num_threads()]), key
+
+
+def test_workers_ignore_ctrl_c_and_give_the_batches_of_the_process_itself() -> None:
+    arguments: dict[str, Any] = {"collate": list, "batch_size": 2, "val_batch_size": 2}
+
+    def batches(num_workers: int) -> list[Any]:
+        data = DataModule(
+            train_dataset=Probe(6), num_workers=num_workers, seed=1, **arguments
+        ).train_dataloader()
+        assert isinstance(data, DataLoader)
+        assert data.persistent_workers is (num_workers > 0)
+        return [sample for batch in data for sample in batch]
+
+    with_worker = batches(1)
+    assert all(state.tolist() == [1, 1] for state, _ in with_worker)
+    assert [key for _, key in with_worker] == [key for _, key in batches(0)]
+
+
+def test_loading_leaves_the_global_random_numbers_alone() -> None:
+    data = tiny_data().train_dataloader()
+    before = torch.get_rng_state()
+    list(data)
+    assert torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,84 @@
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import nn
+
+from mnv2_dense.training.norms import FreezeNorms, epochs_of_run, steps_per_epoch
+from tests.training.tiny import TinyModule, tiny_data, tiny_trainer
+
+
+class Mode(NamedTuple):
+    epoch: int
+    training: bool
+    running_mean: float
+
+
+class Recorder(Callback):
+    """Keeps, for every step, whether the norm is in training mode and its statistics."""
+
+    def __init__(self) -> None:
+        self.modes: list[Mode] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: TinyModule, *_: Any) -> None:
+        mean = pl_module.running_mean()[0].item()
+        self.modes.append(Mode(trainer.current_epoch, pl_module.norm.training, mean))
+
+
+def modes(
+    folder: Path, norms: Callback, module: TinyModule | None = None, **arguments: Any
+) -> list[Mode]:
+    recorder = Recorder()
+    trainer = tiny_trainer(folder, [norms, recorder], **arguments)
+    trainer.fit(module or TinyModule(), datamodule=tiny_data())
+    return recorder.modes
+
+
+def test_only_the_last_epochs_are_frozen_and_keep_their_statistics(tmp_path: Path) -> None:
+    seen = modes(tmp_path, FreezeNorms(2), max_epochs=4)
+    assert [mode.training for mode in seen] == [True] * 8 + [False] * 8
+    means = [mode.running_mean for mode in seen]
+    assert len(set(means[:8])) == 8
+    assert set(means[7:]) == {means[7]}
+
+
+def test_zero_freezes_nothing(tmp_path: Path) -> None:
+    assert all(mode.training for mode in modes(tmp_path, FreezeNorms(0)))
+
+
+def test_steps_may_limit_the_run(tmp_path: Path) -> None:
+    seen = modes(tmp_path, FreezeNorms(1), max_epochs=100, max_steps=6)
+    assert [mode.training for mode in seen] == [True] * 4 + [False] * 2
+
+
+def test_scale_and_shift_are_still_trained(tmp_path: Path) -> None:
+    module = TinyModule()
+    before = module.norm.weight.detach().clone()
+    modes(tmp_path, FreezeNorms(9), module, max_epochs=1)
+    assert not torch.equal(before, module.norm.weight)
+
+
+def test_other_layers_keep_their_mode_and_synchronised_norms_are_found(tmp_path: Path) -> None:
+    module = TinyModule()
+    dropout, synchronised = nn.Dropout(0.0), nn.SyncBatchNorm(3)
+    module.network.append(dropout)
+    module.add_module("synchronised", synchronised)
+    modes(tmp_path, FreezeNorms(1), module, max_epochs=1)
+    assert dropout.training
+    assert not synchronised.training
+
+
+def test_the_callback_holds_no_state() -> None:
+    assert FreezeNorms(1).state_dict() == {}
+
+
+def test_length_of_the_run_in_epochs(tmp_path: Path) -> None:
+    class Lengths(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: TinyModule) -> None:
+            self.values = (steps_per_epoch(trainer), epochs_of_run(trainer))
+
+    lengths = Lengths()
+    trainer = tiny_trainer(tmp_path, [lengths], max_epochs=3, accumulate_grad_batches=3)
+    trainer.fit(TinyModule(), datamodule=tiny_data())
+    assert lengths.values == (2, 3)

@@ -1,0 +1,56 @@
+"""Trains what a config describes: `python tools/train.py CONFIG [key.path=value ...]`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnv2_dense.cli import run_command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reads the command line and runs the command."""
+    parser = argparse.ArgumentParser(description="Train the network that a config describes.")
+    parser.add_argument("config", type=Path, nargs="?", help="a YAML file, see configs/")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="changes to it")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="go on from the newest run of this config, or from a checkpoint",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="one batch of each kind; nothing is written"
+    )
+    parser.add_argument("--print-config", action="store_true", help="show every key and stop")
+    parser.add_argument("--print-schema", action="store_true", help="show the schema and stop")
+    options = parser.parse_intermixed_args(arguments)
+    if options.config is None and not options.print_schema:
+        parser.error("a config is needed, e.g. configs/ssdlite_coco.yaml")
+    if options.resume and "=" in options.resume and not Path(options.resume).exists():
+        # `--resume key=value`: the option stood last before an override and took it for a path.
+        options.overrides.append(options.resume)
+        options.resume = ""
+    return run_command(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Does what the options ask for; torch is imported only where something is trained."""
+    if options.print_schema:
+        from mnv2_dense.config.loader import schema_json
+
+        print(schema_json())
+    elif options.print_config:
+        from mnv2_dense.config.loader import load_config, to_yaml
+
+        print(to_yaml(load_config(options.config, options.overrides)), end="")
+    else:
+        from mnv2_dense.commands.train import train
+
+        resume = options.resume is not None and (Path(options.resume) if options.resume else True)
+        train(options.config, options.overrides, resume=resume, dry_run=options.dry_run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
