@@ -32,6 +32,7 @@ from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.averaging import ema_callback
+from mnv2_dense.training.best import BestCheckpoint
 from mnv2_dense.training.checkpoint_io import AtomicCheckpointIO
 from mnv2_dense.training.datamodule import DataModule
 from mnv2_dense.training.interrupt import InterruptCheckpoint
@@ -247,9 +248,7 @@ def build_callbacks(config: DetectionConfig, run: Path) -> list[Callback]:
         callbacks.append(
             EarlyStopping(MONITOR, mode="max", patience=training.early_stopping_patience)
         )
-    best = ModelCheckpoint(
-        folder, "best", monitor=MONITOR, mode="max", enable_version_counter=False
-    )
+    best = BestCheckpoint(folder, MONITOR)
     last = ModelCheckpoint(
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )

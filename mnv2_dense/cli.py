@@ -17,13 +17,22 @@ def run_command(command: Callable[[], None]) -> int:
         print(f"error: {message_of(error)}", file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _interrupted()
+    except SystemExit as stop:
+        # Lightning turns a Ctrl-C outside of training into an exit with code 1.
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        return _interrupted()
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone; a second failure at exit says nothing.
         sys.stderr.close()
         return 1
     return 0
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 def message_of(error: UserError) -> str:

@@ -21,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--pictures", type=int, default=0, help="pictures to draw, ground truth beside predictions"
     )
     options = parser.parse_intermixed_args(arguments)
+    if options.pictures < 0:
+        parser.error(f"--pictures is a number of at least 0, not {options.pictures}")
     return run_command(lambda: run(options))
 
 

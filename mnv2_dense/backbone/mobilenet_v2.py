@@ -1,5 +1,6 @@
 """MobileNetV2 with named taps (arXiv 1801.04381, Table 2)."""
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def plan_blocks(width_mult: float, output_stride: int) -> list[BlockPlan]:
 
 
 class MobileNetV2(nn.Module):
-    """The feature extractor: returns the taps it was asked for, and holds no layer behind them.
+    """The feature extractor: returns the taps it was asked for, and holds no block behind them.
 
     Taps are `stem`, `block_0` to `block_16`, `block_1_expansion` to `block_16_expansion`
     (inside the block, after ReLU6, before its depthwise layer) and `last` (1280 channels).
@@ -224,10 +225,15 @@ class MobileNetV2Classifier(nn.Module):
 
 
 def initialize(module: nn.Module) -> None:
-    """Random weights for convolutions (He, fan out) and identity for norms."""
+    """Random weights for convolutions (He, fan out) and identity for norms.
+
+    Differs from torchvision: the fan out of a depthwise layer is that of one group, not of
+    all; theirs makes outputs so small that a norm epsilon of 0.001 would swallow them.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+            fan_out = layer.weight[0, 0].numel() * layer.out_channels // layer.groups
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.BatchNorm2d):

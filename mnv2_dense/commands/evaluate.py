@@ -12,6 +12,8 @@ from torchvision.ops import box_convert
 
 from mnv2_dense.build import build_data, build_task, set_threads, trainer_options
 from mnv2_dense.commands.session import (
+    check_machine,
+    check_output,
     check_same_categories,
     ensure_data,
     load_weights,
@@ -47,9 +49,11 @@ def evaluate(
     """Prints the tables and writes `metrics.json`, `detections.json` and pictures to `out`."""
     quiet_lightning()
     config, task, index = _open(source, overrides, weights)
+    check_machine(config)
     set_threads(config)
     checkpoint = weights or source
     out = out or (run_of(checkpoint) or Path.cwd()) / f"evaluation-{checkpoint.stem}"
+    check_output(out)
     trainer = pl.Trainer(
         **trainer_options(config),
         logger=False,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mnv2_dense.build import input_size, set_threads
-from mnv2_dense.commands.session import open_checkpoint, quiet_lightning, say
+from mnv2_dense.commands.session import check_output, open_checkpoint, quiet_lightning, say
 from mnv2_dense.detection.draw import draw_detections
 from mnv2_dense.detection.scoring import coco_results
 from mnv2_dense.detection.task import DetectionTask
@@ -32,6 +32,7 @@ def predict(
         UserError: No picture was found, or some could not be read.
     """
     quiet_lightning()
+    check_output(out)
     pictures = [path for source in sources for path in find_images(source)]
     config, categories, task = open_checkpoint(weights)
     set_threads(config)
@@ -39,7 +40,7 @@ def predict(
     task.decoder.score_threshold = score_threshold
     transform = EvalTransform(input_size(config))
     out.mkdir(parents=True, exist_ok=True)
-    ids, names = number_pictures(pictures), name_outputs(pictures)
+    ids, names = number_pictures(pictures), name_outputs(pictures, out)
     results: list[dict[str, Any]] = []
     failures: list[str] = []
     for path, image_id, name in zip(pictures, ids, names, strict=True):
@@ -88,13 +89,16 @@ def number_pictures(pictures: Sequence[Path]) -> list[int]:
     return list(range(1, len(pictures) + 1))
 
 
-def name_outputs(pictures: Sequence[Path]) -> list[str]:
-    """A PNG name per picture, made unique where folders repeat a name."""
+def name_outputs(pictures: Sequence[Path], out: Path) -> list[str]:
+    """A PNG name in `out` per picture: unique where folders repeat one, and never a source's."""
+    folder = out.resolve()
+    taken = {path.name for path in map(Path.resolve, pictures) if path.parent == folder}
     names: list[str] = []
     for path in pictures:
         name, number = f"{path.stem}.png", 1
-        while name in names:
+        while name in taken:
             number += 1
             name = f"{path.stem}-{number}.png"
+        taken.add(name)
         names.append(name)
     return names

@@ -10,6 +10,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from mnv2_dense.build import build_data, build_task, build_trainer, set_threads
 from mnv2_dense.commands.evaluate import report
 from mnv2_dense.commands.session import (
+    check_batch,
+    check_machine,
+    check_resumable,
     check_same_categories,
     ensure_data,
     quiet_lightning,
@@ -20,7 +23,7 @@ from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.task import DetectionTask
-from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.shapes.dataset import generate
 from mnv2_dense.training.datamodule import DataModule
 from mnv2_dense.training.interrupt import RunInterrupted
@@ -44,6 +47,7 @@ def train(
 ) -> None:
     """Trains; `resume` is a checkpoint, or True for the newest of this config's name."""
     config = load_config(config_path, overrides)
+    check_machine(config)
     quiet_lightning()
     set_threads(config)
     pl.seed_everything(config.training.seed, verbose=False)
@@ -71,10 +75,11 @@ def _find_checkpoint(config: DetectionConfig, resume: Path | bool) -> Path | Non
 def _train(config: DetectionConfig, checkpoint: Path | None) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
+    check_batch(config, len(train_index))
     task = build_task(config, train_index.categories, pretrained=checkpoint is None)
     data = build_data(config, train_index, val_index)
     if checkpoint is not None:
-        _check_resumable(task, checkpoint)
+        check_resumable(task, config, checkpoint)
         say(f"resuming from {checkpoint}")
     run = _open_run(config, checkpoint)
     say(f"run folder {run}")
@@ -97,11 +102,6 @@ def _open_run(config: DetectionConfig, checkpoint: Path | None) -> Path:
     (run / f"config{suffix}.yaml").write_text(to_yaml(config))
     write_json(run / f"environment{suffix}.json", describe_environment())
     return run
-
-
-def _check_resumable(task: pl.LightningModule, checkpoint: Path) -> None:
-    """Names what differs before Lightning does, in our words."""
-    load_state_dict(task, read_checkpoint(checkpoint).get("state_dict", {}), checkpoint)
 
 
 def _evaluate_best(trainer: pl.Trainer, task: DetectionTask, data: DataModule, best: Path) -> None:

@@ -10,11 +10,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from mnv2_dense.build import build_data, build_task, input_size, trainer_options
-from mnv2_dense.commands.session import check_same_categories, read_data, say
+from mnv2_dense.commands.session import check_batch, check_same_categories, read_data, say
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.ops.count import count_layers
 from mnv2_dense.structures import DetectionBatch
+from mnv2_dense.training.norms import FreezeNorms
 
 
 class StepReport(Callback):
@@ -68,16 +69,19 @@ def try_once(config: DetectionConfig) -> None:
     """Runs one batch of each kind through the real trainer, and prints what came out."""
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
+    check_batch(config, len(train_index))
     task = build_task(config, train_index.categories, pretrained=True)
     say(f"training set     {len(train_index)} images, {train_index.boxes.shape[0]} boxes")
     say(f"validation set   {len(val_index)} images, {val_index.boxes.shape[0]} boxes")
     _describe_network(config, task)
+    training = config.training
+    frozen = [FreezeNorms(1)] if training.freeze_norm_epochs >= training.epochs else []
     trainer = pl.Trainer(
         **trainer_options(config),
         fast_dev_run=1,
         enable_progress_bar=False,
-        gradient_clip_val=config.training.gradient_clip_norm,
-        callbacks=[StepReport()],
+        gradient_clip_val=training.gradient_clip_norm,
+        callbacks=[StepReport(), *frozen],
     )
     trainer.fit(task, datamodule=build_data(config, train_index, val_index))
     say(f"memory           {_memory(task):.2f} GiB at most; nothing was written")

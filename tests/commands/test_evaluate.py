@@ -24,7 +24,10 @@ from tests.commands.tiny import (
     tree,
 )
 
-SUMMARY = "mAP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl".split()
+SUMMARY = [
+    *("mAP", "AP50", "AP75", "APs", "APm", "APl"),
+    *("AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -91,21 +94,23 @@ def test_pictures_show_truth_beside_predictions(evaluation: Path) -> None:
         assert truth.std() > 0
 
 
+def test_a_negative_number_of_pictures(best: Path) -> None:
+    outcome = run_tool("evaluate", best, "--pictures", -1)
+    assert outcome.code == 2
+    assert "at least 0, not -1" in outcome.err
+
+
 def test_a_config_with_weights_gives_the_same(
     evaluation: Path, best: Path, shapes_set: Path, tmp_path: Path
 ) -> None:
     overrides = tiny_overrides(shapes_set, tmp_path)
     out = tmp_path / "out"
-    run_tool(
-        "evaluate", CONFIG, "--weights", best, *overrides, "--out", out
-    ).require_success()
+    run_tool("evaluate", CONFIG, "--weights", best, *overrides, "--out", out).require_success()
     assert read_json(out / "metrics.json") == read_json(evaluation / "metrics.json")
 
 
 def test_overrides_change_the_checkpoints_config(best: Path, tmp_path: Path) -> None:
-    run_tool(
-        "evaluate", best, "decode.max_detections=1", "--out", tmp_path
-    ).require_success()
+    run_tool("evaluate", best, "decode.max_detections=1", "--out", tmp_path).require_success()
     assert len(read_json(tmp_path / "detections.json")) == VAL_IMAGES
 
 
@@ -121,17 +126,13 @@ def test_the_default_folder_lies_in_the_run(
     assert metrics["mAP"] == read_json(evaluation / "metrics.json")["mAP"]
 
 
-def test_evaluation_leaves_the_run_as_it_is(
-    trained_run: Path, best: Path, tmp_path: Path
-) -> None:
+def test_evaluation_leaves_the_run_as_it_is(trained_run: Path, best: Path, tmp_path: Path) -> None:
     before = tree(trained_run)
     run_tool("evaluate", best, "--out", tmp_path).require_success()
     assert tree(trained_run) == before
 
 
-def test_two_processes_count_every_image_once(
-    evaluation: Path, best: Path, tmp_path: Path
-) -> None:
+def test_two_processes_count_every_image_once(evaluation: Path, best: Path, tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "tools" / "evaluate.py", best, "training.devices=2"]
     # Batches of 2: one process has two batches, the other one.
     command += ["data.val_batch_size=2", "--out", tmp_path]

@@ -132,9 +132,7 @@ def test_colour_modes(weights: Path, tmp_path: Path, name: str, mode: str) -> No
         assert drawn.mode == "RGB"
 
 
-def test_a_corrupt_picture_is_named_and_the_others_are_done(
-    weights: Path, tmp_path: Path
-) -> None:
+def test_a_corrupt_picture_is_named_and_the_others_are_done(weights: Path, tmp_path: Path) -> None:
     for name in ("a.png", "c.png"):
         picture(tmp_path / "in" / name)
     broken = tmp_path / "in" / "b.png"

@@ -134,9 +134,7 @@ def test_resuming_from_a_path(trained_run: Path, shapes_set: Path, tmp_path: Pat
     moved = tmp_path / "moved.ckpt"
     shutil.copy(trained_run / "checkpoints" / "last.ckpt", moved)
     before = tree(trained_run)
-    train(
-        shapes_set, tmp_path / "runs", "training.epochs=2", "--resume", moved
-    ).require_success()
+    train(shapes_set, tmp_path / "runs", "training.epochs=2", "--resume", moved).require_success()
     assert checkpoint(only_run(tmp_path / "runs"))["global_step"] == 2 * STEPS
     assert tree(trained_run) == before
 
@@ -305,9 +303,7 @@ def test_dry_run_says_all_and_writes_nothing(
         assert word in out
 
 
-def test_dry_run_draws_a_missing_set_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dry_run_draws_a_missing_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     out = train(tmp_path / "shapes", tmp_path / "runs", "--dry-run").require_success().out
@@ -345,3 +341,43 @@ def test_two_processes_train(shapes_set: Path, tmp_path: Path) -> None:
     assert [path.name for path in run.glob("config*")] == ["config.yaml"]
     with (run / "metrics.csv").open() as file:
         assert len([row for row in csv.DictReader(file) if row["val/mAP"]]) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["input.height=520", "input.width=64", "data.batch_size=1"],
+        ["data.batch_size=1", "training.freeze_norm_epochs=1"],
+    ],
+    ids=" ".join,
+)
+def test_one_image_per_step_where_the_norms_can_take_it(
+    shapes_set: Path, tmp_path: Path, options: list[str]
+) -> None:
+    train(shapes_set, tmp_path, *options, "training.max_steps=1", "--dry-run").require_success()
+
+
+@pytest.mark.filterwarnings("ignore:The checkpoint was not created with WeightAveraging")
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize("before", ["null", "0.9"])
+def test_the_average_can_be_switched_when_resuming(
+    shapes_set: Path, tmp_path: Path, before: str
+) -> None:
+    after = "0.9" if before == "null" else "null"
+    train(shapes_set, tmp_path, f"training.ema_decay={before}").require_success()
+    train(
+        shapes_set, tmp_path, f"training.ema_decay={after}", "training.epochs=2", "--resume"
+    ).require_success()
+    assert checkpoint(only_run(tmp_path))["global_step"] == 2 * STEPS
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_resumed_run_keeps_a_better_best(shapes_set: Path, tmp_path: Path, moved: bool) -> None:
+    train(shapes_set, tmp_path / "runs").require_success()
+    output = (tmp_path / "runs").rename(tmp_path / "elsewhere") if moved else tmp_path / "runs"
+    best = checkpoint(only_run(output), "best")
+    # Without detections the second epoch scores 0.
+    options = ["training.epochs=2", "decode.score_threshold=1"]
+    train(shapes_set, output, *options, "--resume").require_success()
+    assert checkpoint(only_run(output))["global_step"] == 2 * STEPS
+    assert same_weights(checkpoint(only_run(output), "best"), best)

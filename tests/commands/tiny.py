@@ -66,8 +66,8 @@ def run_tool(name: str, *arguments: object) -> Outcome:
         try:
             code = load_tool(name).main([str(argument) for argument in arguments])
         except SystemExit as stop:
-            assert isinstance(stop.code, int)
             code = stop.code
+    assert isinstance(code, int)
     return Outcome(code, out.getvalue(), err.getvalue())
 
 

@@ -1,0 +1,419 @@
+"""What a user may get wrong, and the line that answers it: exit code 2 and no traceback."""
+
+import copy
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torchvision.models import MobileNet_V2_Weights
+
+from tests.commands.tiny import CONFIG, Outcome, run_tool, tiny_overrides, train, tree
+
+Annotations = dict[str, Any]
+
+
+class Workplace(NamedTuple):
+    """A copy of the tiny data set that a test may spoil, and the checkpoint of a tiny run."""
+
+    folder: Path
+    data: Path
+    run: Path
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "runs"
+
+    def train(self, *arguments: object) -> Outcome:
+        return train(self.data, self.output, *arguments)
+
+    def annotations(self, split: str = "train") -> Path:
+        return self.data / "annotations" / f"instances_{split}2017.json"
+
+    def edit(self, change: Callable[[Annotations], object], split: str = "train") -> None:
+        content = json.loads(self.annotations(split).read_text())
+        change(content)
+        self.annotations(split).write_text(json.dumps(content))
+
+    def save(self, content: object, name: str = "other.ckpt") -> Path:
+        torch.save(content, self.folder / name)
+        return self.folder / name
+
+    def own_checkpoint(self) -> dict[str, Any]:
+        return torch.load(self.run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.fixture
+def place(shapes_set: Path, trained_run: Path, tmp_path: Path) -> Workplace:
+    shutil.copytree(shapes_set, tmp_path / "shapes")
+    return Workplace(tmp_path, tmp_path / "shapes", trained_run)
+
+
+def assert_refused(outcome: Outcome, *words: object, lines: int = 1) -> None:
+    assert outcome.code == 2, outcome.err + outcome.out
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("error: ") == 1
+    assert outcome.err.count("\n") == lines, outcome.err
+    assert "Traceback" not in outcome.err + outcome.out
+    for word in words:
+        assert str(word) in outcome.err
+
+
+# The config
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainig.epochs=2", ["trainig", "did you mean training"]),
+        ("training.epoch=2", ["training.epoch", "did you mean training.epochs?"]),
+        ("training.epochs=many", ['training.epochs cannot be "many"', "whole number"]),
+        ("training.epochs=1.5", ["training.epochs cannot be 1.5", "whole number"]),
+        ("training.epochs=0", ["training.epochs cannot be 0", "at least 1"]),
+        ("training.deterministic=1", ["training.deterministic cannot be 1", "true"]),
+        ("optimizer.name=adam", ['optimizer.name cannot be "adam"', "sgd, rmsprop, adamw"]),
+        ("input.mean=[1, 2]", ["input.mean cannot be [1, 2]"]),
+        ("anchors.min_scale=0.99", ["min_scale must be below max_scale"]),
+        ("training=5", ["training"]),
+        ("just words", ["just words", "key.path=value"]),
+        ("task=cooking", ["task cannot be 'cooking'", "detection"]),
+    ],
+)
+def test_overrides(place: Workplace, override: str, words: Sequence[str]) -> None:
+    assert_refused(place.train(override), *words)
+    assert not place.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("traning:\n  epochs: 1\n", [":1: ", "did you mean training"]),
+        ("training:\n  epoch: 1\n", [":2: ", "did you mean training.epochs?"]),
+        ("training:\n\tepochs: 1\n", [":2: ", "tab"]),
+        ("training:\n  epochs: 1\n  epochs: 2\n", [":3: ", "epochs"]),
+        ("training: [1\n", ["config.yaml"]),
+        ("a: &a [1]\nb: [*a, *a]\n", [":1: ", "anchors and aliases"]),
+        ("data: !!python/object:os.system x\n", [":1: ", "tags"]),
+        ("- 1\n", ["config.yaml", "not a config"]),
+    ],
+)
+def test_config_files(tmp_path: Path, text: str, words: Sequence[str]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert_refused(run_tool("train", path, "--print-config"), *words)
+
+
+def test_every_mistake_is_named_at_once(place: Workplace) -> None:
+    outcome = place.train("training.epoch=2", "input.height=0")
+    assert_refused(outcome, "2 mistakes", "training.epochs?", "input.height cannot be 0", lines=3)
+
+
+@pytest.mark.parametrize("tool", ["train", "evaluate", "summary"])
+def test_missing_config(tool: str, tmp_path: Path) -> None:
+    extra = ["--weights", "x.ckpt"] if tool == "evaluate" else []
+    outcome = run_tool(tool, tmp_path / "no.yaml", *extra)
+    assert_refused(outcome, f"{tmp_path / 'no.yaml'}: no such config file")
+
+
+# The data
+
+
+def test_missing_data_folder(place: Workplace) -> None:
+    outcome = place.train("data.root=nowhere", "data.generate=null")
+    assert_refused(
+        outcome,
+        "nowhere/annotations/instances_train2017.json",
+        "nowhere/train2017",
+        "To get COCO, download train2017.zip",
+    )
+    assert not place.output.exists()
+
+
+def test_missing_data_folder_in_a_dry_run(place: Workplace) -> None:
+    outcome = place.train("data.root=nowhere", "data.generate=null", "--dry-run")
+    assert_refused(outcome, "nowhere/train2017", "To get COCO")
+
+
+def _first(content: Annotations, key: str) -> dict[str, Any]:
+    return content[key][0]
+
+
+SPOILT: list[tuple[Callable[[Annotations], object], list[str]]] = [
+    (lambda c: c.update(annotations=[]), ["empty annotation file", "'annotations'"]),
+    (lambda c: c.update(images=[]), ["empty annotation file", "'images'"]),
+    (lambda c: c.pop("categories"), ["not a COCO instances file", "'categories'"]),
+    (
+        lambda c: _first(c, "annotations").update(id=77, image_id=987),
+        ["image_id is missing", "77 (image_id 987)"],
+    ),
+    (
+        lambda c: _first(c, "annotations").update(id=77, category_id=654),
+        ["category_id is missing", "77 (category_id 654)"],
+    ),
+    (lambda c: _first(c, "annotations").pop("category_id"), ["category_id None"]),
+    (lambda c: c["images"].append(_first(c, "images")), ["duplicate ids in 'images': 1"]),
+    (
+        lambda c: c["annotations"].append(_first(c, "annotations")),
+        ["duplicate ids in 'annotations'"],
+    ),
+    (
+        lambda c: c["categories"].append(_first(c, "categories")),
+        ["duplicate ids in 'categories'"],
+    ),
+    (lambda c: _first(c, "annotations").update(bbox="1 2 3 4"), ["bbox is not four numbers"]),
+    (lambda c: _first(c, "images").update(file_name="gone.jpg"), ["gone.jpg", "missing"]),
+    (lambda c: _first(c, "images").update(file_name="../x.jpg"), ["leaves the image folder"]),
+    (lambda c: _first(c, "categories").update(name="dog"), ["different classes", "dog"]),
+    (lambda c: c["categories"].append({"id": 99, "name": "dog"}), ["different classes"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    SPOILT,
+    ids=[
+        *("no annotations", "no images", "no categories", "annotation of a missing image"),
+        *("annotation of a missing category", "annotation without category", "image id twice"),
+        *("annotation id twice", "category id twice", "bad box", "missing picture"),
+        *("picture outside", "train and val differ", "train has more classes"),
+    ],
+)
+def test_annotations(
+    place: Workplace, change: Callable[[Annotations], object], words: Sequence[str]
+) -> None:
+    place.edit(change)
+    assert_refused(place.train(), *words)
+    assert not place.output.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"images": [1'])
+def test_annotation_files_that_are_no_coco(place: Workplace, content: str) -> None:
+    place.annotations("val").write_text(content)
+    assert_refused(place.train(), place.annotations("val"))
+
+
+def test_number_of_classes(place: Workplace) -> None:
+    outcome = place.train("data.num_classes=80")
+    assert_refused(outcome, "data.num_classes=80", "10 categories", "data.num_classes=null")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_corrupt_image_is_named(place: Workplace, split: str, workers: int) -> None:
+    picture = sorted((place.data / f"{split}2017").iterdir())[0]
+    picture.write_bytes(picture.read_bytes()[:300])
+    outcome = place.train(f"data.num_workers={workers}")
+    assert_refused(outcome, f"{picture}: the image cannot be read")
+
+
+def test_image_of_another_size_is_named(place: Workplace) -> None:
+    place.edit(lambda content: _first(content, "images").update(width=65))
+    assert_refused(place.train(), "000000000001.jpg", "64 x 64 pixels", "65 x 64")
+
+
+@pytest.mark.parametrize("extra", [[], ["--dry-run"]])
+def test_one_image_per_step(place: Workplace, extra: Sequence[str]) -> None:
+    outcome = place.train("data.batch_size=1", *extra)
+    assert_refused(outcome, "data.batch_size=1", "two images or more")
+    assert not place.output.exists()
+
+
+# Checkpoints
+
+
+class Hostile:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("tool", ["train", "evaluate", "predict"])
+def test_hostile_checkpoint(place: Workplace, tool: str) -> None:
+    mark, path = place.folder / "mark", place.folder / "hostile.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": {}, "evil": Hostile(mark)}))
+    torch.save({"state_dict": {}, "evil": Hostile(mark)}, place.folder / "zip.ckpt")
+    for file in (path, place.folder / "zip.ckpt"):
+        assert_refused(use_checkpoint(place, tool, file), file)
+    assert not mark.exists()
+
+
+def use_checkpoint(place: Workplace, tool: str, path: Path) -> Outcome:
+    """Resumes from, evaluates or predicts with a checkpoint."""
+    if tool == "train":
+        return place.train("training.epochs=2", "--resume", path)
+    if tool == "evaluate":
+        return run_tool("evaluate", path, "--out", place.folder / "out")
+    pictures = place.data / "val2017"
+    return run_tool("predict", pictures, "--weights", path, "--out", place.folder / "out")
+
+
+@pytest.mark.parametrize("tool", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "text", "list"])
+def test_no_checkpoint(place: Workplace, tool: str, damage: str) -> None:
+    path = place.folder / "some.ckpt"
+    if damage == "truncated":
+        path.write_bytes((place.run / "checkpoints" / "last.ckpt").read_bytes()[:50_000])
+    elif damage == "text":
+        path.write_text("weights")
+    elif damage == "list":
+        place.save([1, 2], path.name)
+    assert_refused(use_checkpoint(place, tool, path), path)
+    assert not place.output.exists()
+
+
+def test_resuming_another_architecture(place: Workplace) -> None:
+    outcome = place.train(
+        "backbone.width_mult=0.5", "--resume", place.run / "checkpoints" / "last.ckpt"
+    )
+    assert_refused(
+        outcome,
+        "weights of another architecture",
+        "network.backbone.",
+        "in the file and",
+        "in the network",
+        " more",
+    )
+
+
+def test_a_refused_resume_leaves_the_run_as_it_is(place: Workplace) -> None:
+    before = tree(place.run)
+    test_resuming_another_architecture(place)
+    assert tree(place.run) == before
+
+
+def test_evaluating_another_architecture(place: Workplace) -> None:
+    weights = place.run / "checkpoints" / "last.ckpt"
+    overrides = [*tiny_overrides(place.data, place.output), "backbone.width_mult=0.5"]
+    outcome = run_tool("evaluate", CONFIG, "--weights", weights, *overrides)
+    assert_refused(outcome, "weights of another architecture", "in the file and")
+
+
+def test_foreign_weights(place: Workplace) -> None:
+    foreign = place.save({"conv.weight": torch.zeros(3)})
+    assert_refused(use_checkpoint(place, "train", foreign), foreign)
+    for tool in ("evaluate", "predict"):
+        assert_refused(use_checkpoint(place, tool, foreign), "not a checkpoint of mnv2_dense")
+
+
+@pytest.mark.parametrize("key", ["optimizer_states", "loops", "epoch"])
+def test_resuming_from_weights_alone(place: Workplace, key: str) -> None:
+    """Weights can be evaluated, but a run needs the optimiser's state too."""
+    content = place.own_checkpoint()
+    del content[key]
+    path = place.save(content)
+    assert_refused(use_checkpoint(place, "train", path), path, "--resume")
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {},
+        {"config": {}},
+        {"config": 3, "categories": []},
+        {"config": {}, "categories": 3},
+        {"config": {}, "categories": [[1]]},
+        {"config": {"trainig": 1}, "categories": [[1, "a"]]},
+    ],
+    ids=str,
+)
+def test_checkpoint_with_a_spoilt_card(place: Workplace, card: dict[str, object]) -> None:
+    path = place.save({**place.own_checkpoint(), "mnv2_dense": card})
+    assert_refused(use_checkpoint(place, "evaluate", path), path)
+
+
+def test_checkpoint_of_other_classes(place: Workplace) -> None:
+    content = copy.deepcopy(place.own_checkpoint())
+    content["mnv2_dense"]["categories"][0][1] = "dog"
+    path = place.save(content)
+    assert_refused(use_checkpoint(place, "evaluate", path), path, "different classes", "dog")
+    assert_refused(use_checkpoint(place, "train", path), path, "different classes", "dog")
+
+
+def test_resume_without_a_run(place: Workplace) -> None:
+    outcome = place.train("--resume")
+    assert_refused(outcome, "--resume: no ", "last.ckpt", "leave --resume out")
+
+
+def test_config_to_evaluate_without_weights() -> None:
+    assert_refused(run_tool("evaluate", CONFIG), "is a config", "--weights PATH")
+
+
+def test_checkpoint_to_evaluate_with_weights(place: Workplace) -> None:
+    last = place.run / "checkpoints" / "last.ckpt"
+    outcome = run_tool("evaluate", last, "--weights", last)
+    assert_refused(outcome, "--weights", "has its own weights")
+
+
+# Backbone weights
+
+
+def test_imagenet_weights_that_cannot_be_downloaded(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(MobileNet_V2_Weights, "get_state_dict", refuse)
+    outcome = place.train("backbone.weights=imagenet")
+    assert_refused(outcome, "backbone.weights=imagenet", "no route to host", "https://")
+    assert not place.output.exists()
+
+
+def test_backbone_weights_that_are_missing(place: Workplace) -> None:
+    assert_refused(place.train("backbone.weights=no.pt"), "no.pt: no such checkpoint file")
+
+
+# The machine
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu(place: Workplace) -> None:
+    outcome = place.train("training.accelerator=gpu")
+    assert_refused(outcome, "training.accelerator=gpu", "training.accelerator=auto")
+    outcome = run_tool(
+        "evaluate",
+        place.run / "checkpoints" / "best.ckpt",
+        "training.accelerator=gpu",
+        "--out",
+        place.folder,
+    )
+    assert_refused(outcome, "training.accelerator=gpu")
+
+
+def test_sync_batchnorm_on_cpu_processes(place: Workplace) -> None:
+    outcome = place.train("training.devices=2", "training.sync_batchnorm=true")
+    assert_refused(outcome, "training.sync_batchnorm", "GPU")
+
+
+def test_output_that_cannot_be_written(place: Workplace) -> None:
+    place.output.write_text("a file")
+    assert_refused(place.train(), place.output, "training.output")
+
+
+@pytest.mark.parametrize("tool", ["evaluate", "predict"])
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_out_that_is_a_file(place: Workplace, tool: str, out: str) -> None:
+    (place.folder / "file").write_text("mine")
+    weights = place.run / "checkpoints" / "best.ckpt"
+    arguments = [place.data / "val2017", "--weights", weights] if tool == "predict" else [weights]
+    outcome = run_tool(tool, *arguments, "--out", place.folder / out)
+    assert_refused(outcome, f"--out {place.folder / out}", "is no folder that can be written to")
+    assert (place.folder / "file").read_text() == "mine"
+
+
+def test_data_set_to_draw_where_a_file_is(place: Workplace) -> None:
+    (place.folder / "file").write_text("a file")
+    outcome = place.train(f"data.root={place.folder / 'file' / 'shapes'}")
+    assert_refused(outcome, place.folder / "file")
+
+
+def test_drawing_over_a_folder(place: Workplace) -> None:
+    assert_refused(run_tool("make_shapes", place.data), place.data, "exists already")
