@@ -15,8 +15,6 @@ PACKAGE = ROOT / "mnv2_dense"
 # What a tool may take from the package: it parses arguments and hands them on. The config's
 # loader is there so that --print-config and --print-schema need no torch.
 TOOL_IMPORTS = ("cli", "commands", "config.loader", "errors", "shapes")
-# Folders of the package that are tested elsewhere: commands through the command line.
-TESTED_ELSEWHERE = {"commands": "smoke"}
 CONFIG_FILES = sorted((ROOT / "configs").glob("*.yaml"))
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
 
@@ -62,7 +60,7 @@ def test_tools_only_hand_on_their_arguments(tool: Path) -> None:
 def test_every_package_folder_has_its_folder_of_tests() -> None:
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     for name in folders:
-        tests = ROOT / "tests" / TESTED_ELSEWHERE.get(name, name)
+        tests = ROOT / "tests" / name
         assert list(tests.glob("test_*.py")), f"no tests in {tests}"
 
 

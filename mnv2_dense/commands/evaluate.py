@@ -11,17 +11,9 @@ from PIL import Image
 from torchvision.ops import box_convert
 
 from mnv2_dense.build import build_data, build_task, set_threads, trainer_options
-from mnv2_dense.commands.session import (
-    check_machine,
-    check_output,
-    check_same_categories,
-    ensure_data,
-    load_weights,
-    open_checkpoint,
-    quiet_lightning,
-    read_data,
-    say,
-)
+from mnv2_dense.commands.checks import check_machine, check_output, check_same_categories
+from mnv2_dense.commands.opening import load_weights, open_checkpoint
+from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.coco import CocoIndex

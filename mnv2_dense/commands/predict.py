@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from mnv2_dense.build import input_size, set_threads
-from mnv2_dense.commands.session import check_output, open_checkpoint, quiet_lightning, say
+from mnv2_dense.commands.checks import check_output
+from mnv2_dense.commands.opening import open_checkpoint
+from mnv2_dense.commands.session import quiet_lightning, say
 from mnv2_dense.detection.draw import draw_detections
 from mnv2_dense.detection.scoring import coco_results
 from mnv2_dense.detection.task import DetectionTask

@@ -8,17 +8,14 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mnv2_dense.build import build_data, build_task, build_trainer, set_threads
-from mnv2_dense.commands.evaluate import report
-from mnv2_dense.commands.session import (
+from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
     check_resumable,
     check_same_categories,
-    ensure_data,
-    quiet_lightning,
-    read_data,
-    say,
 )
+from mnv2_dense.commands.evaluate import report
+from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import DetectionConfig

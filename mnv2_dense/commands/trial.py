@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from mnv2_dense.build import build_data, build_task, input_size, trainer_options
-from mnv2_dense.commands.session import check_batch, check_same_categories, read_data, say
+from mnv2_dense.commands.checks import check_batch, check_same_categories
+from mnv2_dense.commands.session import read_data, say
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.ops.count import count_layers

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mnv2_dense.shapes.background import Picture
 from mnv2_dense.shapes.difficulty import Difficulty
-from mnv2_dense.shapes.outlines import ShapeClass
-from mnv2_dense.shapes.paint import draw_colour, draw_texture, mix
+from mnv2_dense.shapes.outlines import ShapeClass, own_colour
+from mnv2_dense.shapes.paint import Colour, draw_colour, draw_texture, mix
 
 SOLID = 128
 """A pixel belongs to an object that covers at least this much of it, of 255."""
@@ -110,7 +110,7 @@ class Canvas:
         below = self.picture[rows, columns]
         seen = coverage >= SOLID
         under = np.array(cv2.mean(below, seen.astype(np.uint8))[:3], dtype=np.float32)
-        first = draw_colour(rng, under, self.difficulty.contrast)
+        first = self._first_colour(rng, under)
         other = draw_colour(rng, under, self.difficulty.contrast)
         strength = rng.uniform(0.3, 1) * self.difficulty.texture_strength
         second = (first + strength * (other - first)).astype(np.float32)
@@ -118,3 +118,10 @@ class Canvas:
         share = coverage.astype(np.float32) / np.float32(255)
         self.picture[rows, columns] = cv2.blendLinear(paint, below, share, 1 - share)
         self.instances[rows, columns][seen] = len(self.objects)
+
+    def _first_colour(self, rng: np.random.Generator, under: Colour) -> Colour:
+        """The class's own colour or near it, or any that stands out from what lies under it."""
+        if rng.random() >= self.difficulty.own_colour:
+            return draw_colour(rng, under, self.difficulty.contrast)
+        spread = rng.normal(0, self.difficulty.colour_spread, 3)
+        return np.clip(own_colour(self.objects[-1].shape) + spread, 0, 255).astype(np.float32)

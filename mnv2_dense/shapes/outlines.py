@@ -1,5 +1,6 @@
-"""The classes of the built-in data set, each given by its outline alone."""
+"""The classes of the built-in data set, each given by its outline; a colour only hints at it."""
 
+import colorsys
 from typing import NamedTuple
 
 import numpy as np
@@ -108,3 +109,9 @@ SHAPE_CLASSES = (
     ShapeClass(21, "arrow", "symbol", (_arrow(),)),
     ShapeClass(34, "hourglass", "symbol", (_hourglass(),)),
 )
+
+
+def own_colour(shape: ShapeClass) -> NDArray[np.float32]:
+    """RGB, 0 to 255, of the colour that most objects of a class wear; hues are evenly spaced."""
+    hue = SHAPE_CLASSES.index(shape) / len(SHAPE_CLASSES)
+    return np.array(colorsys.hsv_to_rgb(hue, 0.8, 0.95), dtype=np.float32) * 255

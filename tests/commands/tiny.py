@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mnv2_dense.config.loader import load_config
+from mnv2_dense.config.schema import DetectionConfig
+
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "ssdlite_shapes.yaml"
 COCO_CONFIG = ROOT / "configs" / "ssdlite_coco.yaml"
@@ -116,3 +119,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
         for path in folder.rglob("*")
     }
+
+
+def config_of(data: Path, *overrides: str) -> DetectionConfig:
+    return load_config(CONFIG, [*tiny_overrides(data, Path("runs")), *overrides])

@@ -1,0 +1,121 @@
+"""What is refused before the work begins, in one line."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from mnv2_dense.build import count_processes, input_size
+from mnv2_dense.commands.opening import read_card
+from mnv2_dense.config.loader import parse_config
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.errors import UserError
+from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.structures import Category
+
+RESUMED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step")
+"""What a checkpoint must hold for Lightning to go on from it."""
+
+
+def check_output(folder: Path) -> None:
+    """Refuses a folder that cannot be made or written, before the work is done.
+
+    Raises:
+        UserError: A file is in its place, or it may not be written.
+    """
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"--out {folder}: {existing} is no folder that can be written to")
+
+
+def check_same_categories(first: Sequence[Category], second: Sequence[Category], what: str) -> None:
+    """Refuses two class lists that differ.
+
+    Raises:
+        UserError: The lists differ; the message names the first difference.
+    """
+    if list(first) == list(second):
+        return
+    pairs = zip(first, second, strict=False)
+    difference = next((f"{a} and {b}" for a, b in pairs if a != b), "one is longer")
+    raise UserError(
+        f"{what} have different classes ({len(first)} and {len(second)}; first difference: "
+        f"{difference}); they must list the same category ids and names"
+    )
+
+
+def check_resumable(task: DetectionTask, config: DetectionConfig, path: Path) -> None:
+    """Refuses a checkpoint that a run cannot go on from, before anything is written.
+
+    Raises:
+        UserError: It holds weights alone, or was made with another network, other classes or
+            another optimiser.
+    """
+    content = read_checkpoint(path)
+    if missing := [key for key in RESUMED if key not in content]:
+        raise UserError(
+            f"{path}: --resume needs a checkpoint of a run, and this one has no "
+            f"{', '.join(missing)}; for its backbone alone, give it as backbone.weights"
+        )
+    load_state_dict(task, content["state_dict"], path)
+    stored, categories = read_card(content, path)
+    check_same_categories(
+        categories, [Category(*each) for each in task.card["categories"]], f"{path} and the data"
+    )
+    before = parse_config(stored, name=str(path)).optimizer.name
+    if before != config.optimizer.name:
+        raise UserError(
+            f"{path}: was trained with optimizer.name={before}, whose state "
+            f"{config.optimizer.name} cannot go on from; keep it, or start a new run"
+        )
+
+
+def check_batch(config: DetectionConfig, images: int) -> None:
+    """Refuses a batch on whose smallest map a batch norm would see one value per channel.
+
+    Raises:
+        UserError: One image per step and process, where the last level has a single cell.
+    """
+    training, processes = config.training, count_processes(config)
+    frozen = training.freeze_norm_epochs >= training.epochs
+    if frozen or (training.sync_batchnorm and processes > 1):
+        return
+    batch = min(config.data.batch_size, math.ceil(images / processes))
+    stride = config.backbone.output_stride * 2 ** len(config.head.extra_channels)
+    if batch == 1 and max(input_size(config)) <= stride:
+        raise UserError(
+            f"one image per step (data.batch_size={config.data.batch_size}, {images} training "
+            f"images, {processes} processes) is too few: at this input size the last level has one "
+            "cell, and batch norm needs two values; give two images or more"
+        )
+
+
+def check_machine(config: DetectionConfig) -> None:
+    """Refuses hardware that is not there, before Lightning does.
+
+    Raises:
+        UserError: No GPU, fewer than `training.devices`, or none where one is needed.
+    """
+    training, gpus = config.training, torch.cuda.device_count()
+    mps = torch.backends.mps.is_available()
+    if (training.accelerator == "gpu" and not (gpus or mps)) or (
+        training.accelerator == "mps" and not mps
+    ):
+        raise UserError(
+            f"training.accelerator={training.accelerator}, but PyTorch finds none on this "
+            "machine; set training.accelerator=auto"
+        )
+    on_gpu = gpus > 0 and training.accelerator in ("auto", "gpu")
+    if on_gpu and training.devices != "auto" and training.devices > gpus:
+        raise UserError(
+            f"training.devices={training.devices}, but this machine has {gpus} GPUs; set "
+            "training.devices=auto"
+        )
+    if training.sync_batchnorm and not on_gpu and count_processes(config) > 1:
+        raise UserError(
+            "training.sync_batchnorm=true works between GPUs only; set it to false for CPU "
+            "processes"
+        )

@@ -1,0 +1,51 @@
+"""Checkpoints opened: config, classes and weights out of one file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnv2_dense.build import build_task
+from mnv2_dense.config.loader import parse_config
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.errors import UserError
+from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.structures import Category
+
+CARD = "mnv2_dense"
+"""Key of a checkpoint under which it says what it is."""
+
+
+def open_checkpoint(
+    path: Path, overrides: Sequence[str] = ()
+) -> tuple[DetectionConfig, list[Category], DetectionTask]:
+    """Config, classes and task of a checkpoint of this project.
+
+    Raises:
+        UserError: The file cannot be read, is not ours, or does not fit its own config.
+    """
+    content = read_checkpoint(path)
+    stored, categories = read_card(content, path)
+    config = parse_config(stored, overrides, name=str(path))
+    task = build_task(config, categories)
+    load_state_dict(task, content.get("state_dict", {}), path)
+    return config, categories, task
+
+
+def read_card(content: Mapping[str, Any], path: Path) -> tuple[Any, list[Category]]:
+    """The config, not yet checked, and the classes that a checkpoint was made with."""
+    try:
+        card = content[CARD]
+        categories = [Category(int(number), str(name)) for number, name in card["categories"]]
+        return card["config"], categories
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a checkpoint of mnv2_dense (it has no config inside); give a file from "
+            "a run's checkpoints folder"
+        ) from error
+
+
+def load_weights(task: DetectionTask, path: Path) -> None:
+    """Loads the weights of a checkpoint into a task that a config built."""
+    content = read_checkpoint(path)
+    load_state_dict(task, content.get("state_dict", content), path)
