@@ -46,5 +46,5 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Creating .venv with $$base"; \
 		"$$base" -m venv --clear .venv; \
 	fi
-	$(PYTHON) -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@

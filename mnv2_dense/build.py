@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from mnv2_dense import __version__
-from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
+from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2, MobileNetV2Classifier
 from mnv2_dense.backbone.weights import load_backbone
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.anchors import AnchorGenerator
@@ -81,6 +81,17 @@ def build_network(config: DetectionConfig, num_classes: int) -> SSDLite:
     return SSDLite(backbone, head, anchors)
 
 
+def build_classifier(config: DetectionConfig) -> MobileNetV2Classifier:
+    """The config's backbone under the ImageNet classifier, with random weights."""
+    backbone = config.backbone
+    return MobileNetV2Classifier(
+        width_mult=backbone.width_mult,
+        padding=backbone.padding,
+        norm_epsilon=backbone.norm_epsilon,
+        norm_momentum=backbone.norm_momentum,
+    )
+
+
 def build_decoder(config: DetectionConfig) -> Decoder:
     """Raw outputs to detections, as the config's loss and `decode` section say."""
     softmax = config.loss.classification == "softmax"
@@ -93,13 +104,24 @@ def build_loss(config: DetectionConfig) -> SSDLoss:
 
 
 def build_task(
-    config: DetectionConfig, categories: Sequence[Category], *, pretrained: bool = False
+    config: DetectionConfig,
+    categories: Sequence[Category],
+    *,
+    pretrained: bool = False,
+    compiled: bool = False,
 ) -> DetectionTask:
-    """The Lightning module; with `pretrained`, `backbone.weights` is loaded."""
+    """The Lightning module, by itself with random weights and not compiled.
+
+    Args:
+        config: What to build.
+        categories: The classes in label order.
+        pretrained: Load `backbone.weights`.
+        compiled: Obey `training.compile`.
+    """
     network = build_network(config, len(categories))
     if pretrained and config.backbone.weights is not None:
         load_backbone(network.backbone, config.backbone.weights)
-    if config.training.compile:
+    if compiled and config.training.compile:
         network.compile()
     metric = CocoDetectionMetric(annotation_path(config, "val"), tuple(categories))
     return DetectionTask(
@@ -191,6 +213,8 @@ def build_trainer(config: DetectionConfig, run: Path) -> pl.Trainer:
         sync_batchnorm=training.sync_batchnorm and count_processes(config) > 1,
         log_every_n_steps=training.log_every,
         num_sanity_val_steps=0,
+        # ValidateEvery changes it, but not before the first whole epoch of a resumed run.
+        check_val_every_n_epoch=training.validate_every,
         logger=[
             CSVLogger(run, name="", version=""),
             TensorBoardLogger(run, name="", version="tensorboard"),
@@ -246,7 +270,13 @@ def build_callbacks(config: DetectionConfig, run: Path) -> list[Callback]:
     callbacks += [SameNormsEverywhere(), ValidateEvery(training.validate_every)]
     if training.early_stopping_patience is not None:
         callbacks.append(
-            EarlyStopping(MONITOR, mode="max", patience=training.early_stopping_patience)
+            EarlyStopping(
+                MONITOR,
+                mode="max",
+                patience=training.early_stopping_patience,
+                # Patience counts evaluations, and between them there is no score to look at.
+                check_on_train_epoch_end=False,
+            )
         )
     best = BestCheckpoint(folder, MONITOR)
     last = ModelCheckpoint(

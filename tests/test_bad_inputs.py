@@ -77,6 +77,10 @@ def assert_refused(outcome: Outcome, *words: object, lines: int = 1) -> None:
         ("training.deterministic=1", ["training.deterministic cannot be 1", "true"]),
         ("optimizer.name=adam", ['optimizer.name cannot be "adam"', "sgd, rmsprop, adamw"]),
         ("input.mean=[1, 2]", ["input.mean cannot be [1, 2]"]),
+        ("optimizer.betas=[0.9, 1.0]", ["optimizer.betas cannot be [0.9, 1.0]"]),
+        ("training.seed=99999999999999999999", ["training.seed cannot be 9999"]),
+        ("input.height=100000", ["input.height cannot be 100000", "4096"]),
+        ("task=segmentation", ["override task=segmentation", "detection"]),
         ("anchors.min_scale=0.99", ["min_scale must be below max_scale"]),
         ("training=5", ["training"]),
         ("just words", ["just words", "key.path=value"]),
@@ -165,6 +169,10 @@ SPOILT: list[tuple[Callable[[Annotations], object], list[str]]] = [
         ["duplicate ids in 'categories'"],
     ),
     (lambda c: _first(c, "annotations").update(bbox="1 2 3 4"), ["bbox is not four numbers"]),
+    (lambda c: _first(c, "annotations").update(id=77, area=None), ["area is no number", "77"]),
+    (lambda c: _first(c, "annotations").update(id=77, area="12"), ["area is no number", "77"]),
+    (lambda c: _first(c, "annotations").update(id=77, iscrowd="0"), ["iscrowd is neither", "77"]),
+    (lambda c: _first(c, "annotations").update(id=77, iscrowd=2), ["iscrowd is neither", "77"]),
     (lambda c: _first(c, "images").update(file_name="gone.jpg"), ["gone.jpg", "missing"]),
     (lambda c: _first(c, "images").update(file_name="../x.jpg"), ["leaves the image folder"]),
     (lambda c: _first(c, "categories").update(name="dog"), ["different classes", "dog"]),
@@ -178,7 +186,8 @@ SPOILT: list[tuple[Callable[[Annotations], object], list[str]]] = [
     ids=[
         *("no annotations", "no images", "no categories", "annotation of a missing image"),
         *("annotation of a missing category", "annotation without category", "image id twice"),
-        *("annotation id twice", "category id twice", "bad box", "missing picture"),
+        *("annotation id twice", "category id twice", "bad box", "no area"),
+        *("area as text", "iscrowd as text", "iscrowd of 2", "missing picture"),
         *("picture outside", "train and val differ", "train has more classes"),
     ],
 )
@@ -335,6 +344,42 @@ def test_checkpoint_of_other_classes(place: Workplace) -> None:
     path = place.save(content)
     assert_refused(use_checkpoint(place, "evaluate", path), path, "different classes", "dog")
     assert_refused(use_checkpoint(place, "train", path), path, "different classes", "dog")
+
+
+def test_weights_of_other_classes(place: Workplace) -> None:
+    content = copy.deepcopy(place.own_checkpoint())
+    content["mnv2_dense"]["categories"][0][1] = "dog"
+    path = place.save(content)
+    overrides = tiny_overrides(place.data, place.output)
+    outcome = run_tool("evaluate", CONFIG, "--weights", path, *overrides)
+    assert_refused(outcome, path, "different classes", "dog")
+
+
+def test_fewer_epochs_than_were_done(place: Workplace) -> None:
+    content = copy.deepcopy(place.own_checkpoint())
+    content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] = 5
+    path = place.save(content)
+    before = tree(place.folder)
+    assert_refused(
+        place.train("training.epochs=2", "--resume", path), "trained for 5 epochs", "epochs=2"
+    )
+    assert tree(place.folder) == before
+
+
+def test_fewer_validation_images_than_processes(place: Workplace) -> None:
+    outcome = place.train("training.devices=7", "data.batch_size=2")
+    assert_refused(outcome, "6 validation images cannot be shared by 7 processes")
+
+
+def test_half_precision_on_a_cpu(place: Workplace) -> None:
+    assert_refused(place.train("training.precision=16"), "training.precision=16 needs a GPU")
+
+
+def test_predicting_the_output_folder(place: Workplace) -> None:
+    weights = place.run / "checkpoints" / "best.ckpt"
+    pictures = place.data / "val2017"
+    outcome = run_tool("predict", pictures, "--weights", weights, "--out", pictures)
+    assert_refused(outcome, "lie in the output folder")
 
 
 def test_resume_without_a_run(place: Workplace) -> None:

@@ -14,6 +14,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="a YAML file, see configs/")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="changes to it")
     parser.add_argument("--json", action="store_true", help="only the totals, as JSON")
+    parser.add_argument(
+        "--classifier",
+        action="store_true",
+        help="count the backbone under the ImageNet classifier instead (paper, Table 4)",
+    )
     options = parser.parse_intermixed_args(arguments)
     return run_command(lambda: run(options))
 
@@ -22,7 +27,12 @@ def run(options: argparse.Namespace) -> None:
     """Does what the options ask for."""
     from mnv2_dense.commands.summary import summarize
 
-    summarize(options.config, options.overrides, as_json=options.json)
+    summarize(
+        options.config,
+        options.overrides,
+        as_json=options.json,
+        classifier=options.classifier,
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """MobileNetV2 with named taps (arXiv 1801.04381, Table 2)."""
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from mnv2_dense.backbone.blocks import ConvNormAct, InvertedResidual, Padding, make_divisible
+from mnv2_dense.backbone.blocks import (
+    ConvNormAct,
+    InvertedResidual,
+    Padding,
+    initialize,
+    make_divisible,
+)
 from mnv2_dense.structures import FeatureSpec
 
 # Table 2 of the paper: expansion t, channels c, repeats n, stride s.
@@ -222,20 +227,3 @@ class MobileNetV2Classifier(nn.Module):
         """Logits [B, num_classes] of images [B, 3, H, W] (normalised RGB)."""
         pooled = self.backbone(images)["last"].mean(dim=(2, 3))
         return self.classifier(self.dropout(pooled))
-
-
-def initialize(module: nn.Module) -> None:
-    """Random weights for convolutions (He, fan out) and identity for norms.
-
-    Differs from torchvision: the fan out of a depthwise layer is that of one group, not of
-    all; theirs makes outputs so small that a norm epsilon of 0.001 would swallow them.
-    """
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            fan_out = layer.weight[0, 0].numel() * layer.out_channels // layer.groups
-            nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.ones_(layer.weight)
-            nn.init.zeros_(layer.bias)

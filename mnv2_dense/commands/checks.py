@@ -2,13 +2,12 @@
 
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from mnv2_dense.build import count_processes, input_size
-from mnv2_dense.commands.opening import read_card
+from mnv2_dense.commands.opening import check_same_categories, read_card
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.task import DetectionTask
@@ -31,22 +30,6 @@ def check_output(folder: Path) -> None:
         raise UserError(f"--out {folder}: {existing} is no folder that can be written to")
 
 
-def check_same_categories(first: Sequence[Category], second: Sequence[Category], what: str) -> None:
-    """Refuses two class lists that differ.
-
-    Raises:
-        UserError: The lists differ; the message names the first difference.
-    """
-    if list(first) == list(second):
-        return
-    pairs = zip(first, second, strict=False)
-    difference = next((f"{a} and {b}" for a, b in pairs if a != b), "one is longer")
-    raise UserError(
-        f"{what} have different classes ({len(first)} and {len(second)}; first difference: "
-        f"{difference}); they must list the same category ids and names"
-    )
-
-
 def check_resumable(task: DetectionTask, config: DetectionConfig, path: Path) -> None:
     """Refuses a checkpoint that a run cannot go on from, before anything is written.
 
@@ -65,6 +48,12 @@ def check_resumable(task: DetectionTask, config: DetectionConfig, path: Path) ->
     check_same_categories(
         categories, [Category(*each) for each in task.card["categories"]], f"{path} and the data"
     )
+    done = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if done > config.training.epochs:
+        raise UserError(
+            f"{path}: has been trained for {done} epochs, more than "
+            f"training.epochs={config.training.epochs}; give a larger number, or start a new run"
+        )
     before = parse_config(stored, name=str(path)).optimizer.name
     if before != config.optimizer.name:
         raise UserError(
@@ -93,6 +82,19 @@ def check_batch(config: DetectionConfig, images: int) -> None:
         )
 
 
+def check_shares(config: DetectionConfig, images: int) -> None:
+    """Refuses a validation set of which some process would get nothing.
+
+    Raises:
+        UserError: Fewer validation images than processes.
+    """
+    if images < count_processes(config):
+        raise UserError(
+            f"{images} validation images cannot be shared by {count_processes(config)} processes; "
+            "set training.devices lower"
+        )
+
+
 def check_machine(config: DetectionConfig) -> None:
     """Refuses hardware that is not there, before Lightning does.
 
@@ -118,4 +120,8 @@ def check_machine(config: DetectionConfig) -> None:
         raise UserError(
             "training.sync_batchnorm=true works between GPUs only; set it to false for CPU "
             "processes"
+        )
+    if training.precision == "16" and not (on_gpu or mps):
+        raise UserError(
+            "training.precision=16 needs a GPU; set it to 32 on a CPU (bf16 works there, slowly)"
         )

@@ -3,31 +3,22 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from PIL import Image
-from torchvision.ops import box_convert
 
 from mnv2_dense.build import build_data, build_task, set_threads, trainer_options
-from mnv2_dense.commands.checks import check_machine, check_output, check_same_categories
-from mnv2_dense.commands.opening import load_weights, open_checkpoint
+from mnv2_dense.commands.checks import check_machine, check_output, check_shares
+from mnv2_dense.commands.opening import check_same_categories, load_weights, open_checkpoint
+from mnv2_dense.commands.pictures import write_pictures
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.coco import CocoIndex
-from mnv2_dense.detection.draw import draw_detections, draw_targets, side_by_side
 from mnv2_dense.detection.scoring import per_class_table, summary_table
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import read_image
-from mnv2_dense.structures import Category, Detections
 from mnv2_dense.training.progress import RunProgress
 from mnv2_dense.training.runs import run_of, write_json
-
-PICTURE_THRESHOLD = 0.3
-"""Score from which a detection is drawn beside the ground truth."""
 
 
 def evaluate(
@@ -43,6 +34,7 @@ def evaluate(
     config, task, index = _open(source, overrides, weights)
     check_machine(config)
     set_threads(config)
+    check_shares(config, len(index))
     checkpoint = weights or source
     out = out or (run_of(checkpoint) or Path.cwd()) / f"evaluation-{checkpoint.stem}"
     check_output(out)
@@ -56,7 +48,7 @@ def evaluate(
     trainer.validate(task, datamodule=build_data(config, None, index), verbose=False)
     if trainer.is_global_zero:
         report(task, out, checkpoint=checkpoint)
-        write_pictures(task, index, out / "pictures", pictures)
+        write_pictures(task.results, index, out / "pictures", pictures)
 
 
 def _open(
@@ -92,34 +84,3 @@ def report(task: DetectionTask, out: Path, *, checkpoint: Path) -> None:
     write_json(out / "metrics.json", metrics)
     (out / "detections.json").write_text(json.dumps(task.results) + "\n")
     say(f"wrote {out / 'metrics.json'} and {out / 'detections.json'}")
-
-
-def write_pictures(task: DetectionTask, index: CocoIndex, folder: Path, count: int) -> None:
-    """Writes the first `count` pictures of the set, ground truth left, predictions right."""
-    if count == 0:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [category.name for category in index.categories]
-    shown = min(count, len(index))
-    for position in range(shown):
-        path = index.path(position)
-        image = read_image(path)
-        detections = _detections_of(task.results, index.image_id(position), index.categories)
-        left = draw_targets(image, index.targets(position), names)
-        right = draw_detections(image, detections, names, PICTURE_THRESHOLD)
-        Image.fromarray(side_by_side(left, right)).save(folder / f"{path.stem}.png")
-    say(f"wrote {shown} pictures (ground truth left, predictions right) to {folder}")
-
-
-def _detections_of(
-    results: Sequence[dict[str, Any]], image_id: int, categories: Sequence[Category]
-) -> Detections:
-    """The detections of one image out of COCO results."""
-    labels = {category.category_id: label for label, category in enumerate(categories)}
-    own = [result for result in results if result["image_id"] == image_id]
-    boxes = torch.tensor([result["bbox"] for result in own]).reshape(-1, 4)
-    return Detections(
-        box_convert(boxes, "xywh", "xyxy"),
-        torch.tensor([result["score"] for result in own]),
-        torch.tensor([labels[result["category_id"]] for result in own], dtype=torch.int64),
-    )

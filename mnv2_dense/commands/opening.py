@@ -15,6 +15,9 @@ from mnv2_dense.structures import Category
 CARD = "mnv2_dense"
 """Key of a checkpoint under which it says what it is."""
 
+MACHINE = ("accelerator", "devices", "num_nodes", "threads", "precision", "sync_batchnorm")
+"""Keys of `training` that say what a network was trained on, not what it is."""
+
 
 def open_checkpoint(
     path: Path, overrides: Sequence[str] = ()
@@ -26,10 +29,18 @@ def open_checkpoint(
     """
     content = read_checkpoint(path)
     stored, categories = read_card(content, path)
-    config = parse_config(stored, overrides, name=str(path))
+    config = parse_config(_without_machine(stored), overrides, name=str(path))
     task = build_task(config, categories)
     load_state_dict(task, content.get("state_dict", {}), path)
     return config, categories, task
+
+
+def _without_machine(stored: Any) -> Any:
+    """A stored config without what described the machine it was trained on."""
+    if not isinstance(stored, dict) or not isinstance(stored.get("training"), dict):
+        return stored
+    training = {key: value for key, value in stored["training"].items() if key not in MACHINE}
+    return {**stored, "training": training}
 
 
 def read_card(content: Mapping[str, Any], path: Path) -> tuple[Any, list[Category]]:
@@ -45,7 +56,26 @@ def read_card(content: Mapping[str, Any], path: Path) -> tuple[Any, list[Categor
         ) from error
 
 
+def check_same_categories(first: Sequence[Category], second: Sequence[Category], what: str) -> None:
+    """Refuses two class lists that differ.
+
+    Raises:
+        UserError: The lists differ; the message names the first difference.
+    """
+    if list(first) == list(second):
+        return
+    pairs = zip(first, second, strict=False)
+    difference = next((f"{a} and {b}" for a, b in pairs if a != b), "one is longer")
+    raise UserError(
+        f"{what} have different classes ({len(first)} and {len(second)}; first difference: "
+        f"{difference}); they must list the same category ids and names"
+    )
+
+
 def load_weights(task: DetectionTask, path: Path) -> None:
     """Loads the weights of a checkpoint into a task that a config built."""
     content = read_checkpoint(path)
+    if CARD in content:
+        ours = [Category(*each) for each in task.card["categories"]]
+        check_same_categories(read_card(content, path)[1], ours, f"{path} and the data")
     load_state_dict(task, content.get("state_dict", content), path)

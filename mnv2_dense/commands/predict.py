@@ -35,7 +35,7 @@ def predict(
     """
     quiet_lightning()
     check_output(out)
-    pictures = [path for source in sources for path in find_images(source)]
+    pictures = [path for source in sources for path in find_sources(source, out)]
     config, categories, task = open_checkpoint(weights)
     set_threads(config)
     task.eval()
@@ -79,6 +79,23 @@ def predict_picture(
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(drawn).save(target)
     return detections
+
+
+def find_sources(source: Path, out: Path) -> list[Path]:
+    """The pictures of a source; those in the output folder are earlier results, not sources.
+
+    Raises:
+        UserError: The source has no pictures, or is the output folder.
+    """
+    found = find_images(source)
+    if source.is_file():
+        return found
+    kept = [path for path in found if out.resolve() not in path.resolve().parents]
+    if not kept:
+        raise UserError(
+            f"{source}: all its pictures are in the output folder; choose another --out"
+        )
+    return kept
 
 
 def number_pictures(pictures: Sequence[Path]) -> list[int]:

@@ -52,6 +52,6 @@ def read_data(config: DetectionConfig, split: str) -> CocoIndex:
             f"data.num_classes={wanted}, but {config.data.root} has {len(index.categories)} "
             f"categories in its {split} annotations; give that number, or data.num_classes=null"
         )
-    if message := index.dropped.message():
+    if message := index.box_report.message():
         say(message)
     return index

@@ -6,20 +6,23 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch._dynamo.exc import BackendCompilerFailed
 
 from mnv2_dense.build import build_data, build_task, build_trainer, set_threads
 from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
     check_resumable,
-    check_same_categories,
+    check_shares,
 )
 from mnv2_dense.commands.evaluate import report
+from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.shapes.dataset import generate
 from mnv2_dense.training.datamodule import DataModule
@@ -48,16 +51,21 @@ def train(
     quiet_lightning()
     set_threads(config)
     pl.seed_everything(config.training.seed, verbose=False)
-    if dry_run:
-        _dry_run(config)
-        return
-    checkpoint = _find_checkpoint(config, resume)
-    ensure_data(config)
     try:
-        _train(config, checkpoint)
+        if dry_run:
+            _dry_run(config)
+        else:
+            checkpoint = _find_checkpoint(config, resume)
+            ensure_data(config)
+            _train(config, checkpoint)
     except RunInterrupted as stop:
         say(str(stop))
         raise SystemExit(stop.exit_code) from None
+    except BackendCompilerFailed as error:
+        raise UserError(
+            f"training.compile=true: the network cannot be compiled on this machine "
+            f"({str(error).strip().splitlines()[0]}); set training.compile=false"
+        ) from error
 
 
 def _find_checkpoint(config: DetectionConfig, resume: Path | bool) -> Path | None:
@@ -73,7 +81,8 @@ def _train(config: DetectionConfig, checkpoint: Path | None) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
     check_batch(config, len(train_index))
-    task = build_task(config, train_index.categories, pretrained=checkpoint is None)
+    check_shares(config, len(val_index))
+    task = build_task(config, train_index.categories, pretrained=checkpoint is None, compiled=True)
     data = build_data(config, train_index, val_index)
     if checkpoint is not None:
         check_resumable(task, config, checkpoint)

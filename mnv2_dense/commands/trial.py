@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from mnv2_dense.build import build_data, build_task, input_size, trainer_options
-from mnv2_dense.commands.checks import check_batch, check_same_categories
+from mnv2_dense.commands.checks import check_batch
+from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import read_data, say
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.task import DetectionTask
@@ -71,7 +72,7 @@ def try_once(config: DetectionConfig) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
     check_batch(config, len(train_index))
-    task = build_task(config, train_index.categories, pretrained=True)
+    task = build_task(config, train_index.categories, pretrained=True, compiled=True)
     say(f"training set     {len(train_index)} images, {train_index.boxes.shape[0]} boxes")
     say(f"validation set   {len(val_index)} images, {val_index.boxes.shape[0]} boxes")
     _describe_network(config, task)

@@ -114,7 +114,8 @@ def _place(path: Path, line: int | None) -> str:
 def _model(given: Given, task: object) -> type[DetectionConfig]:
     if isinstance(task, str) and task in CONFIGS:
         return CONFIGS[task]
-    place = given.origins.get(("task",), given.name)
+    stored = given.values.get("task") == task
+    place = given.origins.get(("task",), given.name) if stored else f"override task={task}"
     raise UserError(f"{place}: task cannot be {task!r}; allowed: {', '.join(CONFIGS)}")
 
 

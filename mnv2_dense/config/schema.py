@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
 PerChannel = tuple[float, float, float]
@@ -52,9 +53,9 @@ class DetectionData(Section):
 class Input(Section):
     """What the network is given: size and normalisation."""
 
-    height: Annotated[int, Field(ge=32)] = 320
+    height: Annotated[int, Field(ge=32, le=4096)] = 320
     """Height in pixels that every picture is resized to."""
-    width: Annotated[int, Field(ge=32)] = 320
+    width: Annotated[int, Field(ge=32, le=4096)] = 320
     """Width in pixels that every picture is resized to."""
     mean: PerChannel = (123.675, 116.28, 103.53)
     """Subtracted from RGB values 0-255 (torchvision's ImageNet weights expect the default)."""
@@ -84,7 +85,7 @@ class Backbone(Section):
 
     name: Literal["mobilenet_v2"] = "mobilenet_v2"
     """Which network."""
-    width_mult: Positive = 1.0
+    width_mult: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Width multiplier on the channels of every layer, rounded to multiples of 8."""
     output_stride: Literal[8, 16, 32] = 32
     """Input pixels per cell of the last map; below 32 later blocks are dilated instead."""
@@ -103,7 +104,7 @@ class DetectionHead(Section):
 
     extra_channels: tuple[Count, ...] = (512, 256, 256, 128)
     """Output channels of the levels added below stride 32, each halving the resolution."""
-    width_mult: Positive = 1.0
+    width_mult: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Width multiplier on `extra_channels` (never below 16 channels)."""
 
 
@@ -188,7 +189,7 @@ class Optimizer(Section):
     """L2 decay of weights (decoupled in AdamW)."""
     rmsprop_decay: Fraction = 0.9
     """Decay of RMSProp's running square (TF release: 0.9)."""
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     """AdamW's decay rates."""
     epsilon: Positive = 1e-8
     """Epsilon of RMSProp and AdamW (TF release: 1.0 with RMSProp)."""
@@ -220,7 +221,7 @@ class Training(Section):
     """Passes over the training set."""
     max_steps: Count | None = None
     """Optimiser steps to stop after, if that comes before `epochs`; the schedule follows it."""
-    seed: CountOrZero = 0
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     """Seed of initial weights, data order and augmentation."""
     deterministic: bool = False
     """Only deterministic kernels; slower on a GPU."""

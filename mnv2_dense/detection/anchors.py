@@ -24,8 +24,8 @@ class AnchorGenerator:
         reduce_lowest_level: Only three anchors on the first level: (0.1, 1), (min_scale, 2),
             (min_scale, 1/2).
 
-    Source: `multiple_grid_anchor_generator.py` of the release; every value is compared with
-    it in the tests.
+    Source: `multiple_grid_anchor_generator.py` of the release; the tests state its definition
+    a second time, independently, and compare every value.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """COCO's instances files as flat arrays that loader processes share."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -66,7 +67,7 @@ class CocoIndex:
     Attributes:
         image_folder: Where the pictures are.
         categories: Ordered by category_id; a label is a position in it.
-        dropped: What the box rule changed.
+        box_report: What the box rule changed.
         image_ids: int64 [N].
         sizes: int64 [N, 2], height and width in pixels.
         boxes: float32 [M, 4], xyxy in pixels of the stored image; M counts no crowds.
@@ -80,7 +81,7 @@ class CocoIndex:
         self,
         image_folder: Path,
         categories: tuple[Category, ...],
-        dropped: BoxReport,
+        box_report: BoxReport,
         image_ids: Tensor,
         sizes: Tensor,
         boxes: Tensor,
@@ -91,7 +92,7 @@ class CocoIndex:
     ) -> None:
         self.image_folder = image_folder
         self.categories = categories
-        self.dropped = dropped
+        self.box_report = box_report
         self.image_ids = image_ids.share_memory_()
         self.sizes = sizes.share_memory_()
         self.boxes = boxes.share_memory_()
@@ -128,7 +129,7 @@ def read_coco(annotation_file: Path, image_folder: Path) -> CocoIndex:
 
     Boxes: xywh become xyxy. A box that is not finite, or whose width or height is zero or
     negative, is dropped; the others are clipped to their image, and dropped if that leaves less
-    than a pixel on a side. `CocoIndex.dropped` counts both. Crowds (iscrowd 1) are left out
+    than a pixel on a side. `CocoIndex.box_report` counts both. Crowds (iscrowd 1) are left out
     before. Images without boxes stay: they train as negatives.
 
     Args:
@@ -223,6 +224,10 @@ def _read_annotations(content: dict[str, Any], file: Path) -> list[dict[str, Any
     annotations = _section(content, "annotations", file)
     bad = [entry["id"] for entry in annotations if not _is_box(entry.get("bbox"))]
     _refuse(bad, f"{file}: bbox is not four numbers (x, y, width, height) for annotation ids")
+    bad = [entry["id"] for entry in annotations if entry.get("iscrowd", 0) not in (0, 1)]
+    _refuse(bad, f"{file}: iscrowd is neither 0 nor 1 for annotation ids")
+    bad = [entry["id"] for entry in annotations if not _is_area(entry.get("area", 0))]
+    _refuse(bad, f"{file}: area is no number of 0 or more for annotation ids")
     return annotations
 
 
@@ -282,7 +287,7 @@ def _build_targets(
         "boxes": torch.from_numpy(boxes[order].astype(np.float32)),
         "labels": torch.from_numpy(labels[order]),
         "box_offsets": _offsets(np.bincount(row[kept], minlength=len(images))),
-        "dropped": _report(file, ids[clipped], ids[~kept]),
+        "box_report": _report(file, ids[clipped], ids[~kept]),
     }
 
 
@@ -334,6 +339,10 @@ def _is_box(value: object) -> bool:
     if not isinstance(value, list) or len(value) != 4:
         return False
     return all(type(number) is float or _is_whole(number) for number in value)
+
+
+def _is_area(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
 
 
 def _escapes(name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mnv2_dense.backbone.blocks import ConvNormAct, Padding
+from mnv2_dense.backbone.blocks import ConvNormAct, Padding, initialize
 from mnv2_dense.structures import FeatureSpec, ImageSize
 
 MIN_EXTRA_CHANNELS = 16
@@ -69,7 +69,7 @@ class SSDLiteHead(nn.Module):
         self.box_branches = nn.ModuleList(
             prediction_layer(depth, count * 4, **norm) for depth, count in levels
         )
-        self.apply(_initialize)
+        initialize(self)
         for branch in self.class_branches:
             nn.init.constant_(branch.get_parameter("1.bias"), class_bias)
 
@@ -125,11 +125,3 @@ def _per_anchor(branches: nn.ModuleList, levels: Sequence[Tensor], slots: int) -
         for branch, level in zip(branches, levels, strict=True)
     ]
     return torch.cat(flat, dim=1)
-
-
-def _initialize(layer: nn.Module) -> None:
-    """Normal weights of deviation 0.03, as the release's head."""
-    if isinstance(layer, nn.Conv2d):
-        nn.init.trunc_normal_(layer.weight, std=0.03, a=-0.06, b=0.06)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)

@@ -31,7 +31,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: refused, it is no plain checkpoint (only tensors and simple values are "
-            f"read, never code): {str(error).splitlines()[0]}"
+            "read, never code)"
         ) from error
     except Exception as error:  # damaged bytes end anywhere: struct.error, AssertionError, ...
         raise UserError(

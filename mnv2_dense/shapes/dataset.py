@@ -18,9 +18,9 @@ from mnv2_dense.shapes.outlines import SHAPE_CLASSES
 from mnv2_dense.shapes.scene import Scene, draw_scene
 
 SPLITS = ("train2017", "val2017")
-TRAIN_IMAGES = 3000
-VAL_IMAGES = 300
-SIZE = 224
+TRAIN_IMAGES = 4000
+VAL_IMAGES = 250
+SIZE = 96
 SMALLEST_SIZE = 64
 JPEG_QUALITY = 92
 LICENSE_ID = 1

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import torch
+
 from mnv2_dense.build import build_task
 from mnv2_dense.commands.opening import load_weights, open_checkpoint
 from tests.commands.tiny import checkpoint
@@ -23,3 +25,16 @@ def test_weights_alone_can_be_loaded(trained_run: Path, shapes_set: Path, tmp_pa
     load_weights(task, last)
     ours, theirs = task.state_dict(), trained.state_dict()
     assert all(ours[name].equal(theirs[name]) for name in theirs)
+
+
+def test_the_training_machine_is_forgotten(trained_run: Path, tmp_path: Path) -> None:
+    content = torch.load(trained_run / "checkpoints" / "last.ckpt", weights_only=True)
+    content["mnv2_dense"]["config"]["training"].update(
+        accelerator="gpu", devices=8, precision="16", sync_batchnorm=True, compile=True
+    )
+    torch.save(content, tmp_path / "gpu.ckpt")
+    config, _, task = open_checkpoint(tmp_path / "gpu.ckpt", ["training.devices=2"])
+    training = config.training
+    assert (training.accelerator, training.precision, training.devices) == ("auto", "32", 2)
+    assert not training.sync_batchnorm
+    assert task.network._compiled_call_impl is None

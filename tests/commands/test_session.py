@@ -37,7 +37,7 @@ def test_bad_boxes_are_said_once(
     single[1]["bbox"][0] = -0.5
     file.write_text(json.dumps(content))
     index = read_data(config_of(tmp_path / "shapes"), "train")
-    assert index.dropped.dropped == 1
+    assert index.box_report.dropped == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert "clipped 1 " in line
     assert (

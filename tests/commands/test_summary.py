@@ -46,3 +46,20 @@ def test_classes_that_cannot_be_counted() -> None:
     outcome = run_tool("summary", CONFIG, "data.root=nowhere")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "give data.num_classes=N" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("width", "parameters", "multiply_adds"),
+    [
+        (0.35, 1_677_128, 59_285_808),
+        (0.5, 1_968_680, 97_131_840),
+        (0.75, 2_636_424, 209_069_792),
+        (1.0, 3_504_872, 300_774_272),
+        (1.4, 6_108_776, 582_195_824),
+    ],
+)
+def test_the_classifier_of_the_paper(width: float, parameters: int, multiply_adds: int) -> None:
+    overrides = [f"backbone.width_mult={width}", "input.height=224", "input.width=224"]
+    outcome = run_tool("summary", COCO_CONFIG, "--classifier", "--json", *overrides)
+    totals = json.loads(outcome.require_success().out)
+    assert totals == {"parameters": parameters, "multiply_adds": multiply_adds}

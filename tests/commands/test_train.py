@@ -246,6 +246,13 @@ def test_early_stopping(shapes_set: Path, tmp_path: Path) -> None:
     assert checkpoint(only_run(tmp_path))["global_step"] == 3 * STEPS  # first, and two not better
 
 
+def test_patience_counts_evaluations(shapes_set: Path, tmp_path: Path) -> None:
+    options = ["training.epochs=9", "training.early_stopping_patience=1"]
+    options += ["training.validate_every=2", "decode.score_threshold=1"]
+    train(shapes_set, tmp_path, *options).require_success()
+    assert checkpoint(only_run(tmp_path))["global_step"] == 4 * STEPS  # epochs 2 and 4
+
+
 def test_frozen_norms_keep_their_statistics(shapes_set: Path, tmp_path: Path) -> None:
     train(shapes_set, tmp_path, "training.freeze_norm_epochs=1").require_success()
     state = checkpoint(only_run(tmp_path))["state_dict"]

@@ -34,7 +34,7 @@ def test_index_by_hand(folder: Folder) -> None:
     assert index.targets(0).boxes.tolist() == [[0, 0, 40, 30]]
     empty = index.targets(2)
     assert (empty.boxes.shape, empty.labels.shape) == ((0, 4), (0,))
-    assert index.dropped.message() is None
+    assert index.box_report.message() is None
 
 
 def test_targets_are_copies(folder: Folder) -> None:
@@ -77,8 +77,8 @@ def test_box_rule(folder: Folder) -> None:
     ]
     assert index.targets(0).boxes.tolist() == [[0, 0, 40, 30]]
     name = str(folder.file)
-    assert index.dropped == BoxReport(name, 3, 7, (1, 2, 12), (3, 4, 5, 6, 7))
-    message = index.dropped.message()
+    assert index.box_report == BoxReport(name, 3, 7, (1, 2, 12), (3, 4, 5, 6, 7))
+    message = index.box_report.message()
     assert message is not None
     assert "clipped 3 to the image (annotation ids 1, 2, 12)" in message
     assert "dropped 7" in message
@@ -304,7 +304,7 @@ def test_real_coco(shared: Path, split: str, images: int) -> None:
     single = [entry for entry in data["annotations"] if entry["iscrowd"] == 0]
     assert (len(index), len(index.categories)) == (images, 80)
     assert len(index.boxes) == len(single)
-    assert index.dropped.message() is None
+    assert index.box_report.message() is None
     assert index.categories[0] == Category(1, "person")
     assert index.categories[79] == Category(90, "toothbrush")
     for position in range(0, images, 20):
