@@ -8,9 +8,14 @@ from typing import NoReturn
 
 import pytest
 import torch
+from hypothesis import settings
 
 from mnv2_dense.shapes.dataset import generate
 from tests.commands.tiny import SIZE, TRAIN_IMAGES, VAL_IMAGES, only_run, train
+
+# The same cases in every run: a landing must not hang on a draw. No deadline: cores are shared.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 SHARED_VARIABLE = "MNV2_DENSE_SHARED"
 

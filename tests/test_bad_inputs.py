@@ -379,7 +379,7 @@ def test_predicting_the_output_folder(place: Workplace) -> None:
     weights = place.run / "checkpoints" / "best.ckpt"
     pictures = place.data / "val2017"
     outcome = run_tool("predict", pictures, "--weights", weights, "--out", pictures)
-    assert_refused(outcome, "lie in the output folder")
+    assert_refused(outcome, "in the output folder")
 
 
 def test_resume_without_a_run(place: Workplace) -> None:

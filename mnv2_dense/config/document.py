@@ -107,8 +107,14 @@ def read_scalar(text: str) -> object:
 
 def write_value(value: object) -> str:
     """Returns a value on one line of YAML, readable by YAML 1.1 and 1.2 alike."""
+    text = _dump(value, allow_unicode=True)
+    # PyYAML writes some line breaks of Unicode as they are, and reads them back as spaces.
+    return text if text.isprintable() else _dump(value, allow_unicode=False)
+
+
+def _dump(value: object, *, allow_unicode: bool) -> str:
     text = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=True, width=2**31, allow_unicode=True
+        value, Dumper=_Dumper, default_flow_style=True, width=2**31, allow_unicode=allow_unicode
     )
     return text.removesuffix("\n").removesuffix("\n...")
 

@@ -96,7 +96,7 @@ def _allowed_list(schema: JsonSchema) -> str:
 
 def _bounds(schema: JsonSchema) -> str:
     if "minimum" in schema and "maximum" in schema:
-        return f" from {schema['minimum']:g} to {schema['maximum']:g}"
+        return f" from {schema['minimum']:.10g} to {schema['maximum']:.10g}"
     words = {
         "minimum": "of at least",
         "exclusiveMinimum": "above",

@@ -115,7 +115,11 @@ def _model(given: Given, task: object) -> type[DetectionConfig]:
     if isinstance(task, str) and task in CONFIGS:
         return CONFIGS[task]
     stored = given.values.get("task") == task
-    place = given.origins.get(("task",), given.name) if stored else f"override task={task}"
+    place = (
+        given.origins.get(("task",), given.name)
+        if stored
+        else f"{given.name}: override task={task}"
+    )
     raise UserError(f"{place}: task cannot be {task!r}; allowed: {', '.join(CONFIGS)}")
 
 

@@ -14,6 +14,8 @@ class Difficulty(NamedTuple):
     """Longer side of the largest object, as a share of the picture side."""
     extent_power: float = 0.4
     """Sizes are log-uniform at 1; below 1 large ones are more frequent."""
+    small: float = 0.08
+    """Share of the objects drawn from the smallest size to twice of it instead."""
     turn: float = 12.0
     """Largest turn of an object to either side, in degrees."""
     aspect: float = 1.15
@@ -44,7 +46,7 @@ class Difficulty(NamedTuple):
     """Lines, arcs, zigzags, bars and blobs that belong to no class."""
     empty: float = 0.05
     """Share of the pictures without objects."""
-    crowd: float = 0.03
+    crowd: float = 0.05
     """Share of the pictures with a crowd."""
     crowd_members: tuple[int, int] = (6, 12)
     """Objects in a crowd."""

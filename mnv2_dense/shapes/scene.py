@@ -57,6 +57,8 @@ def _draw_extents(rng: np.random.Generator, size: int, rules: Difficulty) -> lis
     count = int(rng.integers(*rules.objects_per_image, endpoint=True))
     smallest, largest = rules.smallest_extent, rules.largest_extent * size
     extents = smallest * (largest / smallest) ** (rng.random(count) ** rules.extent_power)
+    small = smallest * 2 ** rng.random(count)
+    extents = np.where(rng.random(count) < rules.small, small, extents)
     order = np.argsort(-extents * rng.uniform(0.5, 2, count))
     return [float(extents[k]) for k in order]
 

@@ -81,7 +81,7 @@ def test_hardware_that_is_there(
         (12, ["data.batch_size=1"]),
         (1, []),
         (2, ["training.devices=2"]),
-        (12, ["data.batch_size=1", "input.height=512", "input.width=512"]),
+        (12, ["data.batch_size=1", "head.extra_channels=[64, 64, 64]", "input.height=128"]),
     ],
 )
 def test_a_batch_that_is_too_small_for_the_norms(images: int, overrides: Sequence[str]) -> None:

@@ -11,12 +11,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mnv2_dense.commands.pictures import READABLE_SIDE
 from mnv2_dense.detection.data import DetectionDataset
 from mnv2_dense.structures import DetectionSample, SampleKey
 from tests.commands.tiny import (
     CONFIG,
     ROOT,
-    SIZE,
     VAL_IMAGES,
     read_json,
     run_tool,
@@ -88,9 +88,9 @@ def test_pictures_show_truth_beside_predictions(evaluation: Path) -> None:
     assert len(pictures) == 2
     for path in pictures:
         with Image.open(path) as picture:
-            assert picture.height == SIZE
-            assert picture.width > 2 * SIZE
-            truth = np.asarray(picture)[:, :SIZE]
+            assert picture.height == READABLE_SIDE
+            assert picture.width > 2 * READABLE_SIDE
+            truth = np.asarray(picture)[:, :READABLE_SIDE]
         assert truth.std() > 0
 
 

@@ -158,7 +158,8 @@ def test_sources_are_never_overwritten(weights: Path, tmp_path: Path) -> None:
     picture(tmp_path / "in" / "x-2.png")
     picture(tmp_path / "in" / "y.jpg")
     before = tree(tmp_path / "in")
-    predict(weights, tmp_path / "in", tmp_path / "in").require_success()
+    sources = sorted((tmp_path / "in").iterdir())
+    predict(weights, tmp_path / "in", *sources).require_success()
     after = tree(tmp_path / "in")
     assert {name: after[name] for name in before} == before
     assert len(after) == 2 * len(before) + 1

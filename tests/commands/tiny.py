@@ -31,6 +31,7 @@ NETWORK = (
     "data.num_workers=0",
     "schedule.warmup_steps=0",
     "training.epochs=1",
+    "training.validate_every=1",
     "training.accelerator=cpu",
     "training.log_every=1",
 )

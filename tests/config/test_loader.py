@@ -185,7 +185,7 @@ def test_mistakes_in_an_override(file: Path, override: str, message: str) -> Non
 
 def test_an_unknown_task_in_an_override_is_refused(file: Path) -> None:
     assert refusal(file, "name: a\n", "task=x") == (
-        "config.yaml: task cannot be 'x'; allowed: detection"
+        "config.yaml: override task=x: task cannot be 'x'; allowed: detection"
     )
 
 
@@ -200,7 +200,7 @@ def test_every_mistake_is_told_at_once(file: Path) -> None:
         "  config.yaml:3: training.epochs cannot be true; allowed: a whole number of at least 1",
         "  config.yaml:6: loss.focal_gamma cannot be -1; allowed: a number of at least 0",
         "  override 2 (training.seed=-1): training.seed cannot be -1; "
-        "allowed: a whole number of at least 0",
+        "allowed: a whole number from 0 to 4294967295",
     ]
 
 

@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.shapes import dataset, generate
+from mnv2_dense.shapes.difficulty import Difficulty
 from mnv2_dense.shapes.outlines import SHAPE_CLASSES
 
 TRAIN, VAL, SIZE = 160, 40, 128
@@ -121,7 +122,7 @@ def test_all_classes_and_all_sizes_are_present(root: Path) -> None:
     sides = np.array([max(a["bbox"][2:]) for a in objects(root)])
     assert sides.min() < 16
     assert sides.max() > SIZE / 2
-    assert np.mean(sides < 24) > 0.1
+    assert np.mean(sides < 24) > 0.05
     assert np.mean((sides >= 24) & (sides < 48)) > 0.1
     assert np.mean(sides >= 48) > 0.1
 
@@ -157,7 +158,7 @@ def test_parameters_are_written_into_the_file(root: Path) -> None:
         "size": SIZE,
         "seed": 7,
     }
-    assert parameters["difficulty"]["objects_per_image"] == [1, 6]
+    assert parameters["difficulty"] == json.loads(json.dumps(Difficulty()._asdict()))
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
