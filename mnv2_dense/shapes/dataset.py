@@ -18,7 +18,7 @@ from mnv2_dense.shapes.outlines import SHAPE_CLASSES
 from mnv2_dense.shapes.scene import Scene, draw_scene
 
 SPLITS = ("train2017", "val2017")
-TRAIN_IMAGES = 4000
+TRAIN_IMAGES = 3600
 VAL_IMAGES = 250
 SIZE = 96
 SMALLEST_SIZE = 64

@@ -12,9 +12,9 @@ class Difficulty(NamedTuple):
     """Longer side of the smallest object, in pixels."""
     largest_extent: float = 0.85
     """Longer side of the largest object, as a share of the picture side."""
-    extent_power: float = 0.4
+    extent_power: float = 0.3
     """Sizes are log-uniform at 1; below 1 large ones are more frequent."""
-    small: float = 0.08
+    small: float = 0.06
     """Share of the objects drawn from the smallest size to twice of it instead."""
     turn: float = 12.0
     """Largest turn of an object to either side, in degrees."""
