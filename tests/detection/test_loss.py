@@ -215,6 +215,17 @@ def test_identical_boxes_are_one_example() -> None:
     assert mine(mining_nms_iou=0.99) == [2]
 
 
+def test_boxes_dropped_by_the_nms_take_no_place_among_the_considered() -> None:
+    """Three pairs of copies: the three left are considered, the positive among them."""
+    centers = torch.tensor([0.1, 0.1, 0.4, 0.4, 0.7, 0.7])
+    anchors = torch.stack([centers, centers, *(torch.full_like(centers, 0.1),) * 2], dim=1)
+    outputs = DetectorOutputs(torch.zeros(1, 6, 2), torch.zeros(1, 6, 4), anchors)
+    losses = torch.tensor([[9.0, 8.5, 8.0, 7.5, 7.0, 6.5]])
+    positive = torch.tensor([[False, False, False, False, True, False]])
+    kept = SSDLoss(mining_nms_iou=0.9, max_examples_per_image=3).mine(losses, positive, outputs)
+    assert kept[0].nonzero()[:, 0].tolist() == [0, 2, 4]
+
+
 def test_more_negatives_wanted_than_there_are() -> None:
     assert mine(negatives_per_positive=100) == list(range(len(HAND)))
 
