@@ -7,13 +7,12 @@ from pathlib import Path
 import torch
 
 from mnv2_dense.build import count_processes, input_size
-from mnv2_dense.commands.opening import check_same_categories, read_card
+from mnv2_dense.commands.opening import check_classes, read_card
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
-from mnv2_dense.structures import Category
 
 RESUMED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step")
 """What a checkpoint must hold for Lightning to go on from it."""
@@ -44,17 +43,14 @@ def check_resumable(task: DetectionTask, config: DetectionConfig, path: Path) ->
             f"{', '.join(missing)}; for its backbone alone, give it as backbone.weights"
         )
     load_state_dict(task, content["state_dict"], path)
-    stored, categories = read_card(content, path)
-    check_same_categories(
-        categories, [Category(*each) for each in task.card["categories"]], f"{path} and the data"
-    )
+    check_classes(task, content, path)
     done = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     if done > config.training.epochs:
         raise UserError(
             f"{path}: has been trained for {done} epochs, more than "
             f"training.epochs={config.training.epochs}; give a larger number, or start a new run"
         )
-    before = parse_config(stored, name=str(path)).optimizer.name
+    before = parse_config(read_card(content, path)[0], name=str(path)).optimizer.name
     if before != config.optimizer.name:
         raise UserError(
             f"{path}: was trained with optimizer.name={before}, whose state "

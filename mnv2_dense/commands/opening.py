@@ -11,9 +11,7 @@ from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.structures import Category
-
-CARD = "mnv2_dense"
-"""Key of a checkpoint under which it says what it is."""
+from mnv2_dense.training.checkpoint_io import CARD
 
 MACHINE = ("accelerator", "devices", "num_nodes", "threads", "precision", "sync_batchnorm")
 """Keys of `training` that say what a network was trained on, not what it is."""
@@ -72,10 +70,15 @@ def check_same_categories(first: Sequence[Category], second: Sequence[Category],
     )
 
 
+def check_classes(task: DetectionTask, content: Mapping[str, Any], path: Path) -> None:
+    """Refuses a checkpoint whose classes are not those of the data that `task` was built for."""
+    ours = [Category(*each) for each in task.card["categories"]]
+    check_same_categories(read_card(content, path)[1], ours, f"{path} and the data")
+
+
 def load_weights(task: DetectionTask, path: Path) -> None:
     """Loads the weights of a checkpoint into a task that a config built."""
     content = read_checkpoint(path)
     if CARD in content:
-        ours = [Category(*each) for each in task.card["categories"]]
-        check_same_categories(read_card(content, path)[1], ours, f"{path} and the data")
+        check_classes(task, content, path)
     load_state_dict(task, content.get("state_dict", content), path)

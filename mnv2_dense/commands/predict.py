@@ -82,7 +82,7 @@ def predict_picture(
 
 
 def find_sources(source: Path, out: Path) -> list[Path]:
-    """The pictures of a source; those in the output folder are earlier results, not sources.
+    """The pictures of a source; those right in the output folder are earlier results.
 
     Raises:
         UserError: The source has no pictures, or is the output folder.
@@ -90,7 +90,7 @@ def find_sources(source: Path, out: Path) -> list[Path]:
     found = find_images(source)
     if source.is_file():
         return found
-    kept = [path for path in found if out.resolve() not in path.resolve().parents]
+    kept = [path for path in found if path.resolve().parent != out.resolve()]
     if not kept:
         raise UserError(
             f"{source}: all its pictures are in the output folder; choose another --out"

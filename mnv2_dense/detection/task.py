@@ -16,6 +16,7 @@ from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.detection.scoring import DetectionScores
 from mnv2_dense.structures import DetectionBatch, Detections, ImageSize
+from mnv2_dense.training.checkpoint_io import CARD
 from mnv2_dense.training.finite import check_finite
 
 PerChannel = tuple[float, float, float]
@@ -123,7 +124,7 @@ class DetectionTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Puts the card into the checkpoint, so that evaluation needs no YAML."""
-        checkpoint["mnv2_dense"] = self.card
+        checkpoint[CARD] = self.card
 
 
 def input_size(batch: DetectionBatch) -> ImageSize:

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+CARD = "mnv2_dense"
+"""Key of a checkpoint under which it says what it is: version, config, classes."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoint files, put in place in one step after they are on the disk.

@@ -7,9 +7,8 @@ from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
     check_resumable,
-    check_same_categories,
 )
-from mnv2_dense.commands.opening import open_checkpoint
+from mnv2_dense.commands.opening import check_same_categories, open_checkpoint
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import Category
 from tests.commands.tiny import config_of

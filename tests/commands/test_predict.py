@@ -165,6 +165,20 @@ def test_sources_are_never_overwritten(weights: Path, tmp_path: Path) -> None:
     assert len(after) == 2 * len(before) + 1
 
 
+def test_sources_below_the_output_folder_are_predicted(weights: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "x.png")
+    predict(weights, tmp_path, tmp_path / "in").require_success()
+    assert (tmp_path / "x.png").is_file()
+
+
+def test_earlier_results_are_no_sources(weights: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "x.png")
+    for _ in range(2):
+        predict(weights, tmp_path / "out", tmp_path).require_success()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"x.png", "detections.json"}
+
+
 def test_no_picture_found(weights: Path, tmp_path: Path) -> None:
     outcome = predict(weights, tmp_path / "out", tmp_path / "nowhere.jpg")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
