@@ -18,9 +18,11 @@ help:
 	@echo "make check  lint, format, types and import layers"
 
 demo: $(STAMP)
-	$(PYTHON) tools/train.py configs/ssdlite_shapes.yaml
-	best=$$(ls -t runs/ssdlite_shapes/*/checkpoints/best.ckpt | head -n 1) && \
-	$(PYTHON) tools/evaluate.py $$best --out demo --pictures 24
+	for name in ssdlite deeplabv3; do \
+		$(PYTHON) tools/train.py configs/$${name}_shapes.yaml && \
+		best=$$(ls -t runs/$${name}_shapes/*/checkpoints/best.ckpt | head -n 1) && \
+		$(PYTHON) tools/evaluate.py $$best --out demo/$$name --pictures 24 || exit $$?; \
+	done
 
 test: check
 	$(PYTHON) -m pytest -n $(JOBS)

@@ -1,12 +1,18 @@
 """Pictures from disk as RGB arrays, whatever their file format and colour mode."""
 
+import os
+import re
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.structures import ImageSize
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 """Decoders that are tried; JPEG covers MPO, which phones write under the name .jpg.
@@ -37,12 +43,36 @@ def read_image(path: Path, *, upright: bool = False) -> np.ndarray:
     Raises:
         UserError: The file is missing, no picture, damaged, or too large to be opened safely.
     """
+    with open_image(path) as image:
+        return _rgb(ImageOps.exif_transpose(image) if upright else image)
+
+
+def image_size(path: Path) -> ImageSize:
+    """Size of an image file as its pixels are stored, from its header alone.
+
+    Raises:
+        UserError: The file is missing, no picture, or too large to be opened safely.
+    """
+    with open_image(path) as image:
+        return ImageSize(image.height, image.width)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[ImageFile]:
+    """An image file to be decoded inside the `with` block.
+
+    Raises:
+        UserError: The file cannot be opened, or the block raised: whatever a decoder raises on
+            damaged data becomes a message that names the file.
+    """
     try:
         # Pillow warns of odd EXIF data and of large but allowed pictures: neither is a mistake.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
-                return _rgb(ImageOps.exif_transpose(image) if upright else image)
+                yield image
+    except UserError:
+        raise
     except Exception as error:  # Decoders raise nearly anything on damaged data.
         raise UserError(_explain(path, error)) from error
 
@@ -66,6 +96,40 @@ def find_images(source: Path) -> list[Path]:
     if not images:
         raise UserError(f"{source}: no pictures in this folder (looked for {' '.join(SUFFIXES)})")
     return images
+
+
+def list_files(folder: Path) -> set[str]:
+    """Names of the files that lie directly in a folder; none if there is no such folder.
+
+    Raises:
+        UserError: The folder cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in the name.
+        return set()
+    except OSError as error:
+        raise UserError(f"{folder}: the folder cannot be listed ({error})") from error
+
+
+def missing_files(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of the names below `folder`, with / between folders, that are no file there.
+
+    One listing per folder, not one look-up per file.
+
+    Raises:
+        UserError: A folder cannot be listed.
+    """
+    parts = [name.rpartition("/") for name in names]
+    present = {parent: list_files(folder / parent) for parent in {part[0] for part in parts}}
+    return ["".join(part) for part in parts if part[2] not in present[part[0]]]
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a file's name from a list is absolute or has '..', on any system."""
+    parts = re.split(r"[/\\]", name)
+    return parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", name) is not None
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The records that pass between the steps, from a picture to its detections.
+"""The records that pass between the steps, from a picture to its detections or label map.
 
 They are named tuples, not frozen dataclasses, because the data loader's pinning and
 Lightning's device transfer both walk into named tuples and rebuild them.
@@ -7,6 +7,9 @@ Lightning's device transfer both walk into named tuples and rebuild them.
 from typing import NamedTuple
 
 from torch import Tensor
+
+IGNORE_INDEX = 255
+"""Value of void in every label map in memory: it is neither trained on nor measured."""
 
 
 class ImageSize(NamedTuple):
@@ -76,3 +79,24 @@ class DetectionBatch(NamedTuple):
     targets: list[BoxTargets]
     image_ids: list[int]
     original_sizes: list[ImageSize]
+
+
+class SegmentationSample(NamedTuple):
+    """One image [3, H, W] uint8 RGB and its label map [H, W] uint8, `IGNORE_INDEX` for void."""
+
+    image: Tensor
+    label_map: Tensor
+    image_id: str
+
+
+class SegmentationBatch(NamedTuple):
+    """Samples of one step on one canvas: images [B, 3, H, W] and label_maps [B, H, W], uint8.
+
+    H and W are the largest of the batch. Smaller pictures stand at the top left, over zeros and
+    `IGNORE_INDEX`; `original_sizes` says how far they reach.
+    """
+
+    images: Tensor
+    label_maps: Tensor
+    original_sizes: list[ImageSize]
+    image_ids: list[str]

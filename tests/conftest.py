@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from mnv2_dense.shapes.dataset import generate
-from tests.commands.tiny import SIZE, TRAIN_IMAGES, VAL_IMAGES, only_run, train
+from tests.commands.tiny import SIZE, TRAIN_IMAGES, VAL_IMAGES, only_run, train, train_segmenter
 
 # The same cases in every run: a landing must not hang on a draw. No deadline: cores are shared.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -70,4 +70,12 @@ def trained_run(shapes_set: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The folder of one tiny run of `tools/train.py`, not to be changed."""
     output = tmp_path_factory.mktemp("runs")
     train(shapes_set, output).require_success()
+    return only_run(output)
+
+
+@pytest.fixture(scope="session")
+def segmentation_run(shapes_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a segmenter."""
+    output = tmp_path_factory.mktemp("segmentation_runs")
+    train_segmenter(shapes_set, output).require_success()
     return only_run(output)

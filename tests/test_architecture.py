@@ -2,8 +2,10 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,57 @@ PACKAGE = ROOT / "mnv2_dense"
 TOOL_IMPORTS = ("cli", "commands", "config.loader", "errors", "shapes")
 CONFIG_FILES = sorted((ROOT / "configs").glob("*.yaml"))
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
+
+DETECTION, SEGMENTATION = "detection", "segmentation"
+# Files of one column that have no twin in the other, since the task has no such step.
+WITHOUT_TWIN = {
+    DETECTION: {"anchors.py", "coco.py", "coding.py", "matching.py"},
+    SEGMENTATION: {"folders.py", "inference.py", "masks.py"},
+}
+# By file below the package: what stands for what. `{}` is the column, of one name in both.
+TWINS = {
+    "{}/data.py": [("DetectionDataset", "SegmentationDataset"), ("collate", "collate")],
+    "{}/decode.py": [("Decoder", "Decoder")],
+    "{}/draw.py": [("draw_detections", "draw_label_map")],
+    "{}/head.py": [("SSDLiteHead", "DeepLabV3Head")],
+    "{}/index.py": [("DetectionIndex", "SegmentationIndex")],
+    "{}/loss.py": [("SSDLoss", "SegmentationLoss"), ("LossTerms", "LossTerms")],
+    "{}/metrics.py": [("CocoDetectionMetric", "SegmentationMetric")],
+    "{}/network.py": [("DetectorOutputs", "SegmenterOutputs"), ("SSDLite", "DeepLabV3")],
+    "{}/scoring.py": [
+        ("DetectionScores", "SegmentationScores"),
+        ("evaluate", "score"),
+        ("summary_table", "summary_table"),
+        ("per_class_table", "per_class_table"),
+    ],
+    "{}/task.py": [("DetectionTask", "SegmentationTask")],
+    "{}/transforms.py": [
+        ("DetectionTransform", "SegmentationTransform"),
+        ("EvalTransform", "EvalTransform"),
+        ("TrainTransform", "TrainTransform"),
+    ],
+    "build/{}.py": [
+        *((name, name) for name in ("build_network", "build_loss", "build_task", "build_data")),
+        *((name, name) for name in ("coarsest_stride", "count_classes", "read_split")),
+        ("build_decoder", "build_inference"),
+    ],
+    "commands/{}.py": [("DetectionColumn", "SegmentationColumn")],
+    "config/{}.py": [
+        (f"Detection{part}", f"Segmentation{part}")
+        for part in ("Data", "Augmentation", "Head", "Loss", "Config")
+    ],
+}
+# Public methods that only one of a pair has: the steps of its own loss, its own kind of truth,
+# and detections that are kept for COCO's results.
+OWN_METHODS = {
+    "SSDLoss": {"assign", "classify", "mine"},
+    "SegmentationLoss": {"measure", "weigh", "find_hardest"},
+    "DetectionIndex": {"size", "targets"},
+    "SegmentationIndex": {"mask_path", "label_map"},
+    "CocoDetectionMetric": {"results", "sync"},
+    "DetectionTask": {"keep"},
+}
+COPIED_LINES = 6
 
 
 def run_python(code: str) -> str:
@@ -86,7 +139,8 @@ def test_every_key_of_the_schema_is_documented() -> None:
     for section in schema["$defs"].values():
         assert section["description"]
         for name, key in section["properties"].items():
-            assert key["description"], name
+            # A section is documented where it is defined.
+            assert "$ref" in key or key["description"], name
 
 
 def test_config_is_read_without_torch() -> None:
@@ -109,3 +163,95 @@ def test_importing_the_package_reaches_for_no_network_and_warns_of_nothing() -> 
         "socket.getaddrinfo = socket.create_connection = socket.socket.connect = refuse\n"
         f"{imports}"
     )
+
+
+# The mirror: two columns of one shape, and nothing in both
+
+
+def test_both_columns_have_the_same_files() -> None:
+    first, second = (
+        {path.name for path in (PACKAGE / column).glob("*.py")} - own
+        for column, own in WITHOUT_TWIN.items()
+    )
+    assert first == second
+    listed = {name.removeprefix("{}/") for name in TWINS if name.startswith("{}/")}
+    assert listed == first - {"__init__.py"}
+
+
+@pytest.mark.parametrize("column", WITHOUT_TWIN)
+def test_files_without_twin_exist(column: str) -> None:
+    files = {path.name for path in (PACKAGE / column).glob("*.py")}
+    assert files >= WITHOUT_TWIN[column]
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_twins_have_the_same_public_shape(name: str) -> None:
+    first, second = (definitions(name.format(column)) for column in WITHOUT_TWIN)
+    for pair in TWINS[name]:
+        assert pair[0] in first, f"{pair[0]}, the twin of {pair[1]}, is missing"
+        assert pair[1] in second, f"{pair[1]}, the twin of {pair[0]}, is missing"
+        one, other = first[pair[0]], second[pair[1]]
+        assert type(one) is type(other)
+        assert methods(one) == methods(other), f"methods of {pair[0]} and {pair[1]} differ"
+
+
+def definitions(name: str) -> dict[str, ast.AST]:
+    """The classes and functions of a file of the package, by name."""
+    body = ast.parse((PACKAGE / name).read_text(encoding="utf-8")).body
+    return {node.name: node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+
+
+def methods(node: ast.AST) -> set[str]:
+    """The public methods of a class, without those that its twin need not have."""
+    if not isinstance(node, ast.ClassDef):
+        return set()
+    names = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+    return {name for name in names if not name.startswith("_")} - OWN_METHODS.get(node.name, set())
+
+
+def test_no_six_lines_stand_in_both_columns() -> None:
+    first, second = (dict(windows(column)) for column in WITHOUT_TWIN)
+    copies = [
+        f"{first[lines]} and {second[lines]}:\n  " + "\n  ".join(lines)
+        for lines in first.keys() & second.keys()
+    ]
+    assert not copies, "\n".join(copies)
+
+
+def windows(column: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every run of lines in a column's files, and where it is."""
+    paths = [*(PACKAGE / column).glob("*.py"), *PACKAGE.glob(f"*/{column}.py")]
+    for path in paths:
+        lines = code_lines(path)
+        for start in range(len(lines) - COPIED_LINES + 1):
+            numbers, texts = zip(*lines[start : start + COPIED_LINES], strict=True)
+            yield texts, f"{path.relative_to(ROOT)}:{numbers[0]}"
+
+
+def code_lines(path: Path) -> list[tuple[int, str]]:
+    """A file's lines that do something, numbered, in which both tasks have one name.
+
+    Left out: comments, docstrings, imports, signatures and lines of brackets alone.
+    """
+    text = path.read_text(encoding="utf-8")
+    left_out: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            left_out.update(range(first_line(node), node.body[0].lineno))
+        elif isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) and not has_effect(node):
+            left_out.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        code = line.partition("#")[0].strip()
+        if number not in left_out and re.search(r"\w", code):
+            lines.append((number, re.sub("detect(ion|or)|segment(ation|er)", "task", code.lower())))
+    return lines
+
+
+def first_line(node: ast.ClassDef | ast.FunctionDef) -> int:
+    return min([node.lineno, *(each.lineno for each in node.decorator_list)])
+
+
+def has_effect(node: ast.stmt) -> bool:
+    """Whether a statement is neither an import nor a docstring."""
+    return isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)

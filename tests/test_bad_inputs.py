@@ -8,11 +8,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.models import MobileNet_V2_Weights
 
-from tests.commands.tiny import CONFIG, Outcome, run_tool, tiny_overrides, train, tree
+from mnv2_dense.drawing import class_palette
+from mnv2_dense.shapes.label_maps import LABEL_NAMES
+from tests.commands.tiny import (
+    CONFIG,
+    SEGMENTATION_CONFIG,
+    Outcome,
+    run_tool,
+    segmentation_overrides,
+    tiny_overrides,
+    train,
+    train_segmenter,
+    tree,
+)
 
 Annotations = dict[str, Any]
 
@@ -80,11 +94,11 @@ def assert_refused(outcome: Outcome, *words: object, lines: int = 1) -> None:
         ("optimizer.betas=[0.9, 1.0]", ["optimizer.betas cannot be [0.9, 1.0]"]),
         ("training.seed=99999999999999999999", ["training.seed cannot be 9999"]),
         ("input.height=100000", ["input.height cannot be 100000", "4096"]),
-        ("task=segmentation", ["override task=segmentation", "detection"]),
+        ("evaluation.flip=true", ["evaluation is no known key"]),
         ("anchors.min_scale=0.99", ["min_scale must be below max_scale"]),
         ("training=5", ["training"]),
         ("just words", ["just words", "key.path=value"]),
-        ("task=cooking", ["task cannot be 'cooking'", "detection"]),
+        ("task=cooking", ["task cannot be 'cooking'", "detection, segmentation"]),
     ],
 )
 def test_overrides(place: Workplace, override: str, words: Sequence[str]) -> None:
@@ -229,6 +243,174 @@ def test_one_image_per_step(place: Workplace, extra: Sequence[str]) -> None:
     outcome = place.train("data.batch_size=1", *extra)
     assert_refused(outcome, "data.batch_size=1", "two images or more")
     assert not place.output.exists()
+
+
+# Masks
+
+
+class Masks(NamedTuple):
+    """A copy of the tiny data set, as a segmenter reads it."""
+
+    folder: Path
+    data: Path
+
+    def train(self, *arguments: object) -> Outcome:
+        """One batch of each kind: nothing is written."""
+        return train_segmenter(self.data, self.folder / "runs", *arguments, "--dry-run")
+
+    def paths(self, split: str = "train") -> list[Path]:
+        return sorted((self.data / "label_maps" / f"{split}2017").iterdir())
+
+    def pictures(self, split: str = "train") -> list[Path]:
+        return sorted((self.data / f"{split}2017").iterdir())
+
+    def list_of(self, *keys: str) -> str:
+        path = self.folder / "list.txt"
+        path.write_text("".join(f"{key}\n" for key in keys))
+        return f"data.train_list={path}"
+
+
+@pytest.fixture
+def masks(shapes_set: Path, tmp_path: Path) -> Masks:
+    shutil.copytree(shapes_set, tmp_path / "shapes")
+    return Masks(tmp_path, tmp_path / "shapes")
+
+
+def convert(path: Path, mode: str) -> None:
+    with Image.open(path) as image:
+        converted = image.convert(mode)
+    converted.save(path)
+
+
+def test_palette_masks_train_and_coloured_ones_only_with_their_colours(masks: Masks) -> None:
+    masks.train().require_success()
+    for path in (*masks.paths("train"), *masks.paths("val")):
+        convert(path, "RGB")
+    assert_refused(masks.train(), "label_maps/", "holds colours, not class indices", "data.colors")
+    colors = [list(color) for color in class_palette()]
+    given = [f"data.colors={colors[: len(LABEL_NAMES)]}", f"data.ignore_color={colors[255]}"]
+    masks.train(*given).require_success()
+    less = [f"data.colors={[*colors[1 : len(LABEL_NAMES)], [9, 9, 9]]}"]
+    assert_refused(masks.train(*less), "mask colours that no class has: (0, 0, 0) at")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_value_that_is_no_class_is_named(masks: Masks, split: str, workers: int) -> None:
+    for path in masks.paths(split):
+        labels = np.array(Image.open(path))
+        labels[0, 0] = 77
+        Image.fromarray(labels).save(path)
+    outcome = masks.train(f"data.num_workers={workers}")
+    assert_refused(
+        outcome, f"label_maps/{split}2017/", "neither a class (0 to 10) nor void (255): 77"
+    )
+    if split == "train":  # the same value as void is none
+        masks.train("data.ignore_index=77").require_success()
+
+
+def test_masks_of_another_size_are_named_before_the_training(masks: Masks) -> None:
+    sizes = [(64, 63), (32, 64)]
+    for path, size in zip(masks.paths(), sizes, strict=False):
+        Image.new("L", size).save(path)
+    outcome = masks.train()
+    names = [path.name for path in masks.paths()]
+    assert_refused(outcome, *names[:2], "64 x 63 pixels, its picture 64 x 64")
+    assert names[2] not in outcome.err
+
+
+def test_missing_masks_are_named(masks: Masks) -> None:
+    for path in masks.paths()[:7]:
+        path.unlink()
+    outcome = masks.train()
+    assert_refused(outcome, "label_maps/train2017: masks of pictures", "000000000001.png", "2 more")
+
+
+def test_missing_folders_and_lists_are_named(masks: Masks) -> None:
+    outcome = masks.train("data.root=nowhere", "data.train_list=list.txt")
+    assert_refused(outcome, "nowhere/list.txt", "nowhere/train2017", "VOCtrainval_11-May-2012.tar")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ([], ["list.txt", "is empty"]),
+        (["", "  "], ["list.txt", "is empty"]),
+        (["000000000001", "2007_000032"], ["pictures named in", "are missing: 2007_000032"]),
+        (["000000000001", "000000000001"], ["pictures named twice: 000000000001"]),
+        (["../val2017/000000000013"], ["leave the image folder"]),
+    ],
+    ids=["nothing", "blank lines", "missing picture", "twice", "outside"],
+)
+def test_lists_of_pictures(masks: Masks, keys: Sequence[str], words: Sequence[str]) -> None:
+    assert_refused(masks.train(masks.list_of(*keys)), *words)
+
+
+def test_a_list_that_is_no_text(masks: Masks) -> None:
+    listed = masks.list_of()
+    (masks.folder / "list.txt").write_bytes(b"\xff\xfe\x00")
+    assert_refused(masks.train(listed), "list.txt", "UTF-8")
+
+
+@pytest.mark.parametrize("damage", ["picture", "mask"])
+def test_a_damaged_file_is_named(masks: Masks, damage: str) -> None:
+    path = (masks.pictures("val") if damage == "picture" else masks.paths("val"))[0]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert_refused(masks.train(), path.name)
+
+
+def test_pictures_of_any_colour_mode_train(masks: Masks) -> None:
+    """16-bit gray and CMYK, of which every batch has some."""
+    for number, path in enumerate(masks.pictures()):
+        image = Image.open(path).convert("CMYK" if number % 2 else "L")
+        path.unlink()
+        if number % 2:
+            image.save(path)
+        else:
+            Image.fromarray(np.asarray(image).astype(np.uint16) * 257).save(
+                path.with_suffix(".png")
+            )
+    masks.train().require_success()
+
+
+@pytest.mark.parametrize("options", [[], ["head.aspp=dense", "head.auxiliary=true"]], ids=str)
+def test_a_batch_of_one_trains(masks: Masks, options: Sequence[str]) -> None:
+    masks.train("data.batch_size=1", *options).require_success()
+    one = masks.list_of("000000000003")  # one picture in all, whatever the batch
+    masks.train(one, *options).require_success()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.classes=null"], ["data.classes is not given", "data.num_classes=N"]),
+        (["data.classes=[a, b]"], ["neither a class (0 to 1) nor void (255)"]),
+        (["loss.class_weights=[1, 2]"], ["class_weights has 2 entries for 11 classes"]),
+        (["data.num_classes=5"], ["num_classes is 5, but classes has 11 names"]),
+        (["anchors.min_scale=0.1"], ["anchors is no known key"]),
+    ],
+)
+def test_classes_and_weights(masks: Masks, overrides: Sequence[str], words: Sequence[str]) -> None:
+    assert_refused(masks.train(*overrides), *words)
+
+
+def test_weights_for_classes_without_names(masks: Masks) -> None:
+    unnamed = ["data.classes=null", "data.num_classes=11"]
+    outcome = masks.train(*unnamed, "loss.class_weights=[1, 2]")
+    assert_refused(outcome, "class_weights has 2 entries for 11 classes")
+    masks.train(*unnamed, f"loss.class_weights={[1] * 11}").require_success()
+
+
+@pytest.mark.parametrize("tool", ["train", "evaluate"])
+def test_a_checkpoint_of_the_other_task(masks: Masks, trained_run: Path, tool: str) -> None:
+    detector = trained_run / "checkpoints" / "last.ckpt"
+    overrides = segmentation_overrides(masks.data, masks.folder / "runs")
+    if tool == "train":
+        outcome = train_segmenter(masks.data, masks.folder / "runs", "--resume", detector)
+    else:
+        outcome = run_tool("evaluate", SEGMENTATION_CONFIG, "--weights", detector, *overrides)
+    assert_refused(outcome, detector)
+    assert not (masks.folder / "runs").exists()
 
 
 # Checkpoints

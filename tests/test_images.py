@@ -10,7 +10,16 @@ import pytest
 from PIL import Image
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import find_images, read_image
+from mnv2_dense.images import (
+    find_images,
+    image_size,
+    leaves_folder,
+    list_files,
+    missing_files,
+    open_image,
+    read_image,
+)
+from mnv2_dense.structures import ImageSize
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -215,3 +224,58 @@ def test_find_images_without_any(tmp_path: Path) -> None:
         find_images(tmp_path)
     with pytest.raises(UserError, match="no such file or folder"):
         find_images(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_image_size_is_that_of_the_stored_pixels(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("a.png", "a.jpg"):
+        two_halves().save(tmp_path / name, exif=exif)
+        assert image_size(tmp_path / name) == ImageSize(4, 8)
+
+
+def test_image_size_reads_the_header_only(tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(noise_bytes("PNG")[:60])
+    assert image_size(tmp_path / "cut.png") == ImageSize(64, 64)
+    (tmp_path / "cut.png").write_bytes(noise_bytes("PNG")[:20])
+    with pytest.raises(UserError, match=r"cut\.png"):
+        image_size(tmp_path / "cut.png")
+
+
+def test_errors_inside_open_image_name_the_file(tmp_path: Path) -> None:
+    two_halves().save(tmp_path / "a.png")
+    problem = r"a\.png: the image cannot be read \(odd\)"
+    with pytest.raises(UserError, match=problem), open_image(tmp_path / "a.png"):
+        raise ValueError("odd")
+    with pytest.raises(UserError, match=r"^as it is$"), open_image(tmp_path / "a.png"):
+        raise UserError("as it is")
+
+
+def test_files_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("a.jpg", "b/c.png"):
+        (tmp_path / name).touch()
+    assert list_files(tmp_path) == {"a.jpg"}
+    assert list_files(tmp_path / "gone") == set()
+    assert list_files(tmp_path / "a.jpg") == set()
+    names = ["a.jpg", "b", "b/c.png", "b/gone", "x/y", "nul\0"]
+    assert missing_files(tmp_path, names) == ["b", "b/gone", "x/y", "nul\0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves"),
+    [
+        ("a.jpg", False),
+        ("a/b..c.jpg", False),
+        ("...", False),
+        ("/a.jpg", True),
+        ("\\a.jpg", True),
+        ("..", True),
+        ("a/../b", True),
+        ("a\\..\\b", True),
+        ("C:a", True),
+    ],
+)
+def test_names_that_leave_their_folder(name: str, leaves: bool) -> None:
+    assert leaves_folder(name) == leaves

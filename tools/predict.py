@@ -1,4 +1,4 @@
-"""Draws boxes on pictures: `python tools/predict.py SOURCE ... --weights PATH`."""
+"""Boxes or label maps of pictures: `python tools/predict.py SOURCE ... --weights PATH`."""
 
 import argparse
 import sys
@@ -10,16 +10,32 @@ from mnv2_dense.cli import run_command
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(description="Draw the detections of a checkpoint.")
-    parser.add_argument("sources", type=Path, nargs="+", help="pictures, or folders of pictures")
+    parser = argparse.ArgumentParser(
+        description="Show what a checkpoint sees in pictures: boxes, or label maps."
+    )
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="pictures, folders of pictures, and key.path=value changes to the config",
+    )
     parser.add_argument("--weights", type=Path, required=True, help="checkpoint of a run")
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder")
     parser.add_argument(
-        "--score-threshold", type=float, default=0.3, help="lowest score shown, 0 to 1"
+        "--score-threshold",
+        type=float,
+        help="of a detector: lowest score shown, 0 to 1 (default 0.3)",
     )
-    options = parser.parse_args(arguments)
-    if not 0 <= options.score_threshold <= 1:
+    options = parser.parse_intermixed_args(arguments)
+    if options.score_threshold is not None and not 0 <= options.score_threshold <= 1:
         parser.error(f"--score-threshold is from 0 to 1, not {options.score_threshold}")
+    # A picture may have `=` in its name; what is no file and has one is a change to the config.
+    options.overrides = [
+        text for text in options.sources if "=" in text and not Path(text).exists()
+    ]
+    options.pictures = [Path(text) for text in options.sources if text not in options.overrides]
+    if not options.pictures:
+        parser.error("give at least one picture or folder")
     return run_command(lambda: run(options))
 
 
@@ -28,7 +44,8 @@ def run(options: argparse.Namespace) -> None:
     from mnv2_dense.commands.predict import predict
 
     predict(
-        options.sources,
+        options.pictures,
+        options.overrides,
         weights=options.weights,
         out=options.out,
         score_threshold=options.score_threshold,

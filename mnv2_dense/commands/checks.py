@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from mnv2_dense.build import count_processes, input_size
+from mnv2_dense.build import Task, coarsest_stride
+from mnv2_dense.build.parts import input_size
+from mnv2_dense.build.trainer import count_processes
 from mnv2_dense.commands.opening import check_classes, read_card
 from mnv2_dense.config.loader import parse_config
-from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 
@@ -29,7 +30,7 @@ def check_output(folder: Path) -> None:
         raise UserError(f"--out {folder}: {existing} is no folder that can be written to")
 
 
-def check_resumable(task: DetectionTask, config: DetectionConfig, path: Path) -> None:
+def check_resumable(task: Task, config: Config, path: Path) -> None:
     """Refuses a checkpoint that a run cannot go on from, before anything is written.
 
     Raises:
@@ -58,7 +59,7 @@ def check_resumable(task: DetectionTask, config: DetectionConfig, path: Path) ->
         )
 
 
-def check_batch(config: DetectionConfig, images: int) -> None:
+def check_batch(config: Config, images: int) -> None:
     """Refuses a batch on whose smallest map a batch norm would see one value per channel.
 
     Raises:
@@ -69,8 +70,7 @@ def check_batch(config: DetectionConfig, images: int) -> None:
     if frozen or (training.sync_batchnorm and processes > 1):
         return
     batch = min(config.data.batch_size, math.ceil(images / processes))
-    stride = config.backbone.output_stride * 2 ** len(config.head.extra_channels)
-    if batch == 1 and max(input_size(config)) <= stride:
+    if batch == 1 and max(input_size(config)) <= coarsest_stride(config):
         raise UserError(
             f"one image per step (data.batch_size={config.data.batch_size}, {images} training "
             f"images, {processes} processes) is too few: at this input size the last level has one "
@@ -78,7 +78,7 @@ def check_batch(config: DetectionConfig, images: int) -> None:
         )
 
 
-def check_shares(config: DetectionConfig, images: int) -> None:
+def check_shares(config: Config, images: int) -> None:
     """Refuses a validation set of which some process would get nothing.
 
     Raises:
@@ -91,7 +91,7 @@ def check_shares(config: DetectionConfig, images: int) -> None:
         )
 
 
-def check_machine(config: DetectionConfig) -> None:
+def check_machine(config: Config) -> None:
     """Refuses hardware that is not there, before Lightning does.
 
     Raises:

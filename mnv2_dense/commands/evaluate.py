@@ -1,21 +1,20 @@
 """Measures a checkpoint on the validation set of its config."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import lightning.pytorch as pl
 
-from mnv2_dense.build import build_data, build_task, set_threads, trainer_options
+from mnv2_dense.build import Index, Task, build_data, build_task
+from mnv2_dense.build.trainer import set_threads, trainer_options
 from mnv2_dense.commands.checks import check_machine, check_output, check_shares
+from mnv2_dense.commands.column import Column
+from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import check_same_categories, load_weights, open_checkpoint
 from mnv2_dense.commands.pictures import write_pictures
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.config.loader import load_config
-from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.coco import CocoIndex
-from mnv2_dense.detection.scoring import per_class_table, summary_table
-from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.training.progress import RunProgress
 from mnv2_dense.training.runs import run_of, write_json
@@ -29,7 +28,7 @@ def evaluate(
     out: Path | None = None,
     pictures: int = 0,
 ) -> None:
-    """Prints the tables and writes `metrics.json`, `detections.json` and pictures to `out`."""
+    """Prints the tables and writes `metrics.json`, the task's own files and pictures to `out`."""
     quiet_lightning()
     config, task, index = _open(source, overrides, weights)
     check_machine(config)
@@ -45,15 +44,16 @@ def evaluate(
         callbacks=[RunProgress()],
     )
     task.keep_results = True
+    column = column_of(config, task, index.categories)
     trainer.validate(task, datamodule=build_data(config, None, index), verbose=False)
     if trainer.is_global_zero:
-        report(task, out, checkpoint=checkpoint)
-        write_pictures(task.results, index, out / "pictures", pictures)
+        report(column, out, checkpoint=checkpoint)
+        write_pictures(column, index, out / "pictures", pictures)
 
 
 def _open(
     source: Path, overrides: Sequence[str], weights: Path | None
-) -> tuple[DetectionConfig, DetectionTask, CocoIndex]:
+) -> tuple[Config, Task, Index]:
     """Config, task with its weights, and validation data of a checkpoint or a config."""
     if source.suffix not in (".yaml", ".yml"):
         if weights is not None:
@@ -73,14 +73,12 @@ def _open(
     return config, task, index
 
 
-def report(task: DetectionTask, out: Path, *, checkpoint: Path) -> None:
+def report(column: Column, out: Path, *, checkpoint: Path) -> None:
     """Prints the scores of a task that has been measured, and writes them to `out`."""
-    assert task.scores is not None, "the task has not been evaluated"
-    say(per_class_table(task.scores))
-    say()
-    say(summary_table(task.scores))
+    assert column.task.scores is not None, "the task has not been evaluated"
+    say("\n\n".join(column.tables()))
     out.mkdir(parents=True, exist_ok=True)
-    metrics = {**task.scores.as_dict(), "checkpoint": str(checkpoint)}
+    metrics = {**column.task.scores.as_dict(), "checkpoint": str(checkpoint)}
     write_json(out / "metrics.json", metrics)
-    (out / "detections.json").write_text(json.dumps(task.results) + "\n")
-    say(f"wrote {out / 'metrics.json'} and {out / 'detections.json'}")
+    files = [out / "metrics.json", *column.write_results(out)]
+    say(f"wrote {', '.join(str(file) for file in files[:-1])} and {files[-1]}")

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv2_dense.build import build_task
+from mnv2_dense.build import Task, build_task
 from mnv2_dense.config.loader import parse_config
-from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.structures import Category
@@ -19,7 +18,7 @@ MACHINE = ("accelerator", "devices", "num_nodes", "threads", "precision", "sync_
 
 def open_checkpoint(
     path: Path, overrides: Sequence[str] = ()
-) -> tuple[DetectionConfig, list[Category], DetectionTask]:
+) -> tuple[Config, list[Category], Task]:
     """Config, classes and task of a checkpoint of this project.
 
     Raises:
@@ -70,13 +69,13 @@ def check_same_categories(first: Sequence[Category], second: Sequence[Category],
     )
 
 
-def check_classes(task: DetectionTask, content: Mapping[str, Any], path: Path) -> None:
+def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:
     """Refuses a checkpoint whose classes are not those of the data that `task` was built for."""
     ours = [Category(*each) for each in task.card["categories"]]
     check_same_categories(read_card(content, path)[1], ours, f"{path} and the data")
 
 
-def load_weights(task: DetectionTask, path: Path) -> None:
+def load_weights(task: Task, path: Path) -> None:
     """Loads the weights of a checkpoint into a task that a config built."""
     content = read_checkpoint(path)
     if CARD in content:

@@ -1,96 +1,91 @@
-"""Draws the detections of a checkpoint on pictures."""
+"""Shows what a checkpoint sees in pictures: boxes, or label maps."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-
-from mnv2_dense.build import input_size, set_threads
+from mnv2_dense.build.trainer import set_threads
 from mnv2_dense.commands.checks import check_output
+from mnv2_dense.commands.column import Column, Source
+from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import open_checkpoint
 from mnv2_dense.commands.session import quiet_lightning, say
-from mnv2_dense.detection.draw import draw_detections
-from mnv2_dense.detection.scoring import coco_results
 from mnv2_dense.detection.task import DetectionTask
-from mnv2_dense.detection.transforms import EvalTransform
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import find_images, read_image
-from mnv2_dense.structures import Category, Detections, ImageSize
+from mnv2_dense.images import find_images
+
+SCORE_THRESHOLD = 0.3
+"""Lowest score of a box that is shown where none is asked for."""
 
 
 def predict(
-    sources: Sequence[Path], *, weights: Path, out: Path, score_threshold: float = 0.3
+    sources: Sequence[Path],
+    overrides: Sequence[str] = (),
+    *,
+    weights: Path,
+    out: Path,
+    score_threshold: float | None = None,
 ) -> None:
-    """Writes every picture with its boxes, and all boxes as COCO results, into `out`.
+    """Writes what is seen in every picture into `out`, as pictures and as one JSON file.
 
-    Pictures are shown and measured upright (their EXIF rotation applied). A picture that
-    cannot be read is named at the end; the others are done.
+    A detector draws boxes and writes COCO results; a segmenter writes label maps, overlays and
+    the shares of the classes. Pictures are shown and measured upright (their EXIF rotation
+    applied). A picture that cannot be read is named at the end; the others are done.
 
     Raises:
         UserError: No picture was found, or some could not be read.
     """
     quiet_lightning()
     check_output(out)
-    pictures = [path for source in sources for path in find_sources(source, out)]
-    config, categories, task = open_checkpoint(weights)
+    config, categories, task = open_checkpoint(weights, overrides)
     set_threads(config)
     task.eval()
-    task.decoder.score_threshold = score_threshold
-    transform = EvalTransform(input_size(config))
-    out.mkdir(parents=True, exist_ok=True)
-    ids, names = number_pictures(pictures), name_outputs(pictures, out)
-    results: list[dict[str, Any]] = []
+    if isinstance(task, DetectionTask):
+        task.decoder.score_threshold = (
+            SCORE_THRESHOLD if score_threshold is None else score_threshold
+        )
+    elif score_threshold is not None:
+        raise UserError(f"--score-threshold is for detectors; {weights} is a segmenter")
+    column = column_of(config, task, categories)
+    folders = [out / name for name in column.result_folders]
+    pictures = [path for source in sources for path in find_sources(source, folders)]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    _predict_all(column, pictures, name_outputs(pictures, folders), out)
+
+
+def _predict_all(column: Column, pictures: Sequence[Path], names: Sequence[str], out: Path) -> None:
+    records: list[dict[str, Any]] = []
     failures: list[str] = []
-    for path, image_id, name in zip(pictures, ids, names, strict=True):
+    for path, number, name in zip(pictures, number_pictures(pictures), names, strict=True):
         try:
-            detections = predict_picture(task, transform, path, categories, out / name)
+            prediction = column.predict(Source(path, number, name), out)
         except UserError as error:
             failures.append(str(error))
             continue
-        found = coco_results([image_id], [detections], categories)
-        results += [{**result, "file_name": path.name} for result in found]
-        say(f"{path}: {len(detections.labels)} boxes -> {out / name}")
-    (out / "detections.json").write_text(json.dumps(results, indent=1) + "\n")
-    say(f"wrote {out / 'detections.json'}: {len(results)} boxes in {len(pictures)} pictures")
+        records += prediction.records
+        say(f"{path}: {prediction.words}")
+    target = out / column.records_name
+    target.write_text(json.dumps(records, indent=1) + "\n")
+    say(f"wrote {target}: {len(records)} records of {len(pictures)} pictures")
     if failures:
         raise UserError(
             f"{len(failures)} of {len(pictures)} pictures failed: " + "; ".join(failures)
         )
 
 
-def predict_picture(
-    task: DetectionTask,
-    transform: EvalTransform,
-    path: Path,
-    categories: Sequence[Category],
-    target: Path,
-) -> Detections:
-    """Detections of one picture, drawn on a copy of it at `target`."""
-    image = read_image(path, upright=True)
-    resized = transform(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), 0)[0]
-    batch = torch.from_numpy(resized).permute(2, 0, 1).unsqueeze(0)
-    with torch.inference_mode():
-        (detections,) = task.decoder(task(batch), [ImageSize(*image.shape[:2])])
-    drawn = draw_detections(image, detections, [category.name for category in categories])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(drawn).save(target)
-    return detections
-
-
-def find_sources(source: Path, out: Path) -> list[Path]:
-    """The pictures of a source; those right in the output folder are earlier results.
+def find_sources(source: Path, folders: Sequence[Path]) -> list[Path]:
+    """The pictures of a source; those right in the output folders are earlier results.
 
     Raises:
-        UserError: The source has no pictures, or is the output folder.
+        UserError: The source has no pictures, or only earlier results.
     """
     found = find_images(source)
     if source.is_file():
         return found
-    kept = [path for path in found if path.resolve().parent != out.resolve()]
+    places = {folder.resolve() for folder in folders}
+    kept = [path for path in found if path.resolve().parent not in places]
     if not kept:
         raise UserError(
             f"{source}: all its pictures are in the output folder; choose another --out"
@@ -108,16 +103,16 @@ def number_pictures(pictures: Sequence[Path]) -> list[int]:
     return list(range(1, len(pictures) + 1))
 
 
-def name_outputs(pictures: Sequence[Path], out: Path) -> list[str]:
-    """A PNG name in `out` per picture: unique where folders repeat one, and never a source's."""
-    folder = out.resolve()
-    taken = {path.name for path in map(Path.resolve, pictures) if path.parent == folder}
+def name_outputs(pictures: Sequence[Path], folders: Sequence[Path]) -> list[str]:
+    """A name per picture, for PNG files in `folders`: unique, and none that of a source."""
+    places = {folder.resolve() for folder in folders}
+    taken = {path.name for path in map(Path.resolve, pictures) if path.parent in places}
     names: list[str] = []
     for path in pictures:
-        name, number = f"{path.stem}.png", 1
-        while name in taken:
+        name, number = path.stem, 1
+        while f"{name}.png" in taken:
             number += 1
-            name = f"{path.stem}-{number}.png"
-        taken.add(name)
+            name = f"{path.stem}-{number}"
+        taken.add(f"{name}.png")
         names.append(name)
     return names

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from mnv2_dense.build import read_split
-from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.coco import CocoIndex
-from mnv2_dense.errors import UserError
+from mnv2_dense.build import Index, read_split
+from mnv2_dense.config.schema import Config
+from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.shapes.dataset import generate
 
 
@@ -35,7 +34,7 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 
-def ensure_data(config: DetectionConfig) -> None:
+def ensure_data(config: Config) -> None:
     """Draws the built-in data set, if the config asks for it and it is not there yet."""
     root = Path(config.data.root)
     if config.data.generate == "shapes" and not root.exists() and rank_zero_only.rank == 0:  # pyrefly: ignore[missing-attribute]
@@ -43,15 +42,9 @@ def ensure_data(config: DetectionConfig) -> None:
         generate(root)
 
 
-def read_data(config: DetectionConfig, split: str) -> CocoIndex:
-    """A split of the config's data, with its class count checked and its bad boxes said."""
+def read_data(config: Config, split: str) -> Index:
+    """A split of the config's data, with its bad boxes said."""
     index = read_split(config, split)
-    wanted = config.data.num_classes
-    if wanted is not None and wanted != len(index.categories):
-        raise UserError(
-            f"data.num_classes={wanted}, but {config.data.root} has {len(index.categories)} "
-            f"categories in its {split} annotations; give that number, or data.num_classes=null"
-        )
-    if message := index.box_report.message():
+    if isinstance(index, DetectionIndex) and (message := index.box_report.message()):
         say(message)
     return index

@@ -7,18 +7,12 @@ from typing import Any
 
 import torch
 
-from mnv2_dense.build import (
-    annotation_path,
-    build_classifier,
-    build_network,
-    input_size,
-    read_categories,
-)
+from mnv2_dense.build import build_network, count_classes
+from mnv2_dense.build.parts import build_classifier, input_size
 from mnv2_dense.config.loader import load_config
-from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.network import SSDLite
-from mnv2_dense.errors import UserError
 from mnv2_dense.ops.count import LayerCount, count_layers
+from mnv2_dense.segmentation.network import DeepLabV3
 from mnv2_dense.structures import ImageSize
 
 
@@ -29,10 +23,12 @@ def summarize(
     as_json: bool = False,
     classifier: bool = False,
 ) -> None:
-    """Prints layers and totals; as JSON the keys are parameters, multiply_adds, anchors, taps.
+    """Prints layers and totals.
+
+    As JSON the keys are parameters, multiply_adds, taps and, of a detector, anchors.
 
     With `classifier` the network is the config's backbone under a classifier of 1000 classes,
-    as the paper counts it in Table 4; it has no anchors.
+    as the paper counts it in Table 4; it has neither taps nor anchors.
     """
     config = load_config(config_path, overrides)
     size = input_size(config)
@@ -40,8 +36,8 @@ def summarize(
     if classifier:
         layers = count_layers(build_classifier(config), size)
     else:
-        detector = build_network(config, _num_classes(config))
-        layers, more = count_layers(detector, size), _describe(detector, size)
+        network = build_network(config, count_classes(config))
+        layers, more = count_layers(network, size), _describe(network, size)
     totals: dict[str, Any] = {
         "parameters": sum(layer.parameters for layer in layers),
         "multiply_adds": sum(layer.multiply_adds for layer in layers),
@@ -53,23 +49,13 @@ def summarize(
         _print_table(layers, totals)
 
 
-def _describe(detector: SSDLite, size: ImageSize) -> dict[str, Any]:
-    """What only a detector has: its anchors and taps."""
+def _describe(network: SSDLite | DeepLabV3, size: ImageSize) -> dict[str, Any]:
+    """What a classifier lacks: taps, and a detector's anchors."""
+    taps = {"taps": [spec._asdict() for spec in network.backbone.specs]}
+    if isinstance(network, DeepLabV3):
+        return taps
     with torch.no_grad():
-        anchors = len(detector.eval()(torch.zeros(1, 3, *size)).anchors)
-    return {"anchors": anchors, "taps": [spec._asdict() for spec in detector.backbone.specs]}
-
-
-def _num_classes(config: DetectionConfig) -> int:
-    """The class count that the config gives, or that of its training annotations."""
-    if config.data.num_classes is not None:
-        return config.data.num_classes
-    if not annotation_path(config, "train").is_file():
-        raise UserError(
-            f"{annotation_path(config, 'train')} is not there to count the classes; "
-            "give data.num_classes=N"
-        )
-    return len(read_categories(config))
+        return {"anchors": len(network.eval()(torch.zeros(1, 3, *size)).anchors), **taps}
 
 
 def _print_table(layers: Sequence[LayerCount], totals: dict[str, Any]) -> None:

@@ -8,20 +8,22 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch._dynamo.exc import BackendCompilerFailed
 
-from mnv2_dense.build import build_data, build_task, build_trainer, set_threads
+from mnv2_dense.build import build_data, build_task
+from mnv2_dense.build.trainer import build_trainer, set_threads
 from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
     check_resumable,
     check_shares,
 )
+from mnv2_dense.commands.column import Column
+from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.evaluate import report
 from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config, to_yaml
-from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.shapes.dataset import generate
@@ -68,7 +70,7 @@ def train(
         ) from error
 
 
-def _find_checkpoint(config: DetectionConfig, resume: Path | bool) -> Path | None:
+def _find_checkpoint(config: Config, resume: Path | bool) -> Path | None:
     if resume is False:
         return None
     if resume is True:
@@ -77,7 +79,7 @@ def _find_checkpoint(config: DetectionConfig, resume: Path | bool) -> Path | Non
     return resume
 
 
-def _train(config: DetectionConfig, checkpoint: Path | None) -> None:
+def _train(config: Config, checkpoint: Path | None) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
     check_batch(config, len(train_index))
@@ -89,14 +91,15 @@ def _train(config: DetectionConfig, checkpoint: Path | None) -> None:
         say(f"resuming from {checkpoint}")
     run = _open_run(config, checkpoint)
     say(f"run folder {run}")
-    trainer = build_trainer(config, run)
+    trainer = build_trainer(config, run, task.score)
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     best = checkpoint_folder(run) / "best.ckpt"
     # A finished run that is resumed elsewhere takes no step and has no best of its own.
-    _evaluate_best(trainer, task, data, checkpoint if checkpoint and not best.exists() else best)
+    column = column_of(config, task, train_index.categories)
+    _evaluate_best(trainer, column, data, checkpoint if checkpoint and not best.exists() else best)
 
 
-def _open_run(config: DetectionConfig, checkpoint: Path | None) -> Path:
+def _open_run(config: Config, checkpoint: Path | None) -> Path:
     """The run's folder with its config and environment; a resumed run keeps its own."""
     old = None if checkpoint is None else run_of(checkpoint)
     run = old or create_run(Path(config.training.output), config.name)
@@ -110,17 +113,17 @@ def _open_run(config: DetectionConfig, checkpoint: Path | None) -> Path:
     return run
 
 
-def _evaluate_best(trainer: pl.Trainer, task: DetectionTask, data: DataModule, best: Path) -> None:
+def _evaluate_best(trainer: pl.Trainer, column: Column, data: DataModule, best: Path) -> None:
     """Measures the best checkpoint, and writes and prints what it reaches."""
-    task.keep_results = True
+    column.task.keep_results = True
     trainer.loggers = []  # the best epoch's scores are not the last epoch's
-    trainer.validate(task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+    trainer.validate(column.task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
     if trainer.is_global_zero:
         say(f"best checkpoint {best}")
-        report(task, Path(trainer.default_root_dir), checkpoint=best)
+        report(column, Path(trainer.default_root_dir), checkpoint=best)
 
 
-def _dry_run(config: DetectionConfig) -> None:
+def _dry_run(config: Config) -> None:
     """One training and one validation batch; data that would be generated are drawn aside."""
     if config.data.generate is None or Path(config.data.root).exists():
         try_once(config)

@@ -9,21 +9,24 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from mnv2_dense.build import build_data, build_task, input_size, trainer_options
+from mnv2_dense.build import Task, build_data, build_task
+from mnv2_dense.build.parts import input_size
+from mnv2_dense.build.trainer import trainer_options
 from mnv2_dense.commands.checks import check_batch
+from mnv2_dense.commands.column import Column
+from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import read_data, say
-from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.config.schema import Config
 from mnv2_dense.ops.count import count_layers
-from mnv2_dense.structures import DetectionBatch
 from mnv2_dense.training.norms import FreezeNorms
 
 
 class StepReport(Callback):
-    """Prints shapes and time of each step."""
+    """Prints shapes and time of each step, in the words of a column."""
 
-    def __init__(self) -> None:
+    def __init__(self, column: Column) -> None:
+        self.column = column
         self._began = 0.0
 
     def on_train_batch_start(self, *_: Any, **__: Any) -> None:
@@ -39,13 +42,12 @@ class StepReport(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: DetectionBatch,
+        batch: Any,
         batch_idx: int,
     ) -> None:
         """Prints the training step."""
-        boxes = sum(len(targets.labels) for targets in batch.targets)
         loss = float(trainer.callback_metrics["train/loss"])
-        self._say("training", batch, f"{boxes} boxes, loss {loss:.4f}")
+        self._say("training", batch, f"{self.column.describe_batch(batch)}, loss {loss:.4f}")
 
     def on_validation_batch_end(
         self,
@@ -59,7 +61,7 @@ class StepReport(Callback):
         """Prints the validation step."""
         self._say("validation", batch, "decoded")
 
-    def _say(self, name: str, batch: DetectionBatch, what: str) -> None:
+    def _say(self, name: str, batch: Any, what: str) -> None:
         if batch.images.is_cuda:
             torch.cuda.synchronize()
         elapsed = time.perf_counter() - self._began
@@ -67,14 +69,15 @@ class StepReport(Callback):
         say(f"{name} batch   images {shape} {batch.images.dtype}, {what}, {elapsed:.2f} s")
 
 
-def try_once(config: DetectionConfig) -> None:
+def try_once(config: Config) -> None:
     """Runs one batch of each kind through the real trainer, and prints what came out."""
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
     check_batch(config, len(train_index))
     task = build_task(config, train_index.categories, pretrained=True, compiled=True)
-    say(f"training set     {len(train_index)} images, {train_index.boxes.shape[0]} boxes")
-    say(f"validation set   {len(val_index)} images, {val_index.boxes.shape[0]} boxes")
+    column = column_of(config, task, train_index.categories)
+    say(f"training set     {column.describe_split(train_index)}")
+    say(f"validation set   {column.describe_split(val_index)}")
     _describe_network(config, task)
     training = config.training
     frozen = [FreezeNorms(1)] if training.freeze_norm_epochs >= training.epochs else []
@@ -83,13 +86,13 @@ def try_once(config: DetectionConfig) -> None:
         fast_dev_run=1,
         enable_progress_bar=False,
         gradient_clip_val=training.gradient_clip_norm,
-        callbacks=[StepReport(), *frozen],
+        callbacks=[StepReport(column), *frozen],
     )
     trainer.fit(task, datamodule=build_data(config, train_index, val_index))
     say(f"memory           {_memory(task):.2f} GiB at most; nothing was written")
 
 
-def _describe_network(config: DetectionConfig, task: DetectionTask) -> None:
+def _describe_network(config: Config, task: Task) -> None:
     size = input_size(config)
     layers = count_layers(task.network, size)
     say(f"parameters       {sum(layer.parameters for layer in layers):,}")
@@ -97,7 +100,7 @@ def _describe_network(config: DetectionConfig, task: DetectionTask) -> None:
     say(f"multiply-adds    {total:,} at {size.height}x{size.width}")
 
 
-def _memory(task: DetectionTask) -> float:
+def _memory(task: Task) -> float:
     """Peak memory in GiB: of the device where that is a GPU, else of this process."""
     if task.device.type == "cuda":
         return torch.cuda.max_memory_allocated(task.device) / 2**30

@@ -19,7 +19,7 @@ from mnv2_dense.config.fields import (
     takes_text,
     unknown_key,
 )
-from mnv2_dense.config.schema import Section
+from mnv2_dense.config.sections import Section
 from mnv2_dense.errors import UserError
 
 ConfigT = TypeVar("ConfigT", bound=Section)
@@ -130,7 +130,8 @@ def _add_errors(model: type[Section], error: ValidationError, given: Given) -> N
             continue
         seen.add(path)
         if details["type"] == "value_error":
-            given.add_error(path, f"{'.'.join(path)}: {details['ctx']['error']}")
+            where = f"{'.'.join(path)}: " if path else ""
+            given.add_error(path, f"{where}{details['ctx']['error']}")
             continue
         value = _look_up(given.values, path)
         given.add_error(path, _wrong_value(path, value, key_schema(section, path[-1])))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from mnv2_dense.config.schema import Section
+from mnv2_dense.config.sections import Section
 
 JsonSchema = Mapping[str, Any]
 

@@ -10,20 +10,20 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from mnv2_dense.config.checking import Given, build
 from mnv2_dense.config.document import DocumentError, read_document, write_value
 from mnv2_dense.config.fields import sections
 from mnv2_dense.config.overrides import OverrideError, check_path, read_value, split_override
-from mnv2_dense.config.schema import DetectionConfig, Section
+from mnv2_dense.config.schema import CONFIGS, Config, DetectionConfig, SegmentationConfig
+from mnv2_dense.config.sections import Section
 from mnv2_dense.errors import UserError
 
 MAX_FILE_BYTES = 100_000
 
-CONFIGS = {"detection": DetectionConfig}
-"""The config of every `task`."""
 
-
-def load_config(path: Path, overrides: Sequence[str] = ()) -> DetectionConfig:
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Returns the config of a YAML file, with overrides of the form `key.path=value`.
 
     Of two overrides of one key the later holds.
@@ -35,7 +35,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> DetectionConfig:
     return _with_overrides(_read(path), overrides)
 
 
-def _with_overrides(given: Given, overrides: Sequence[str]) -> DetectionConfig:
+def _with_overrides(given: Given, overrides: Sequence[str]) -> Config:
     # The task says which keys exist, so it is settled before any other key is looked at.
     tasks = [text.partition("=")[2] for text in overrides if text.startswith("task=")]
     model = _model(given, tasks[-1] if tasks else given.values.get("task", "detection"))
@@ -52,7 +52,7 @@ def _with_overrides(given: Given, overrides: Sequence[str]) -> DetectionConfig:
 
 def parse_config(
     mapping: Mapping[str, object], overrides: Sequence[str] = (), *, name: str = "stored config"
-) -> DetectionConfig:
+) -> Config:
     """Returns the config that a mapping holds, as a checkpoint stores it.
 
     Args:
@@ -74,8 +74,8 @@ def to_yaml(config: Section) -> str:
 
 
 def schema_json() -> str:
-    """Returns the JSON Schema of a config file."""
-    return json.dumps(DetectionConfig.model_json_schema(), indent=2)
+    """Returns the JSON Schema of a config file, of whatever task."""
+    return json.dumps(TypeAdapter(Config).json_schema(), indent=2)
 
 
 def _read(path: Path) -> Given:
@@ -111,7 +111,7 @@ def _place(path: Path, line: int | None) -> str:
     return str(path) if line is None else f"{path}:{line}"
 
 
-def _model(given: Given, task: object) -> type[DetectionConfig]:
+def _model(given: Given, task: object) -> type[DetectionConfig] | type[SegmentationConfig]:
     if isinstance(task, str) and task in CONFIGS:
         return CONFIGS[task]
     stored = given.values.get("task") == task

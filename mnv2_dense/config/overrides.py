@@ -2,7 +2,7 @@
 
 from mnv2_dense.config.document import DocumentError, KeyPath, read_document, read_scalar
 from mnv2_dense.config.fields import sections, unknown_key
-from mnv2_dense.config.schema import Section
+from mnv2_dense.config.sections import Section
 
 
 class OverrideError(ValueError):

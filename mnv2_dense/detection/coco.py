@@ -1,23 +1,20 @@
-"""COCO's instances files as flat arrays that loader processes share."""
+"""Reads COCO's instances files."""
 
 import json
 import math
-import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mnv2_dense.detection.index import MIN_BOX_SIDE, BoxReport, DetectionIndex
 from mnv2_dense.errors import UserError
-from mnv2_dense.structures import (
-    BoxTargets,
-    Category,
-    ImageSize,
-)
+from mnv2_dense.images import leaves_folder, missing_files
+from mnv2_dense.ops.texts import LISTED, SharedTexts, list_first
+from mnv2_dense.structures import Category
 
 HOW_TO_GET_COCO = (
     "To get COCO, download train2017.zip, val2017.zip and annotations_trainval2017.zip from "
@@ -25,111 +22,16 @@ HOW_TO_GET_COCO = (
     "train2017/, val2017/ and annotations/instances_train2017.json, "
     "annotations/instances_val2017.json"
 )
-LISTED = 5
-"""How many offenders a message names before it says only how many more there are."""
 ROUNDING = 0.01
 """COCO rounds to hundredths of a pixel: a box that sticks out by less does not count as clipped."""
-MIN_BOX_SIDE = 1.0
-"""Boxes thinner than this many pixels of the stored image are dropped."""
 
 
-class BoxReport(NamedTuple):
-    """What the box rule of `read_coco` changed: annotation ids, ascending in the file's order."""
-
-    annotation_file: str
-    clipped: int
-    dropped: int
-    first_clipped: tuple[int, ...]
-    first_dropped: tuple[int, ...]
-
-    def message(self) -> str | None:
-        """One line for the log; None if every box was kept as it was."""
-        parts = []
-        if self.clipped:
-            ids = _listing(self.first_clipped, self.clipped)
-            parts.append(f"clipped {self.clipped} to the image (annotation ids {ids})")
-        if self.dropped:
-            ids = _listing(self.first_dropped, self.dropped)
-            parts.append(
-                f"dropped {self.dropped} under {MIN_BOX_SIDE:g} pixel on a side or not finite "
-                f"(annotation ids {ids})"
-            )
-        return f"{self.annotation_file}: boxes {' and '.join(parts)}" if parts else None
-
-
-class CocoIndex:
-    """A data set's images and boxes in flat tensors in shared memory.
-
-    Forked and spawned loader processes all read the same memory: it does not grow with their
-    number or with epochs, as lists of Python objects would. Images are ordered by id; an image's
-    boxes keep the order of the file.
-
-    Attributes:
-        image_folder: Where the pictures are.
-        categories: Ordered by category_id; a label is a position in it.
-        box_report: What the box rule changed.
-        image_ids: int64 [N].
-        sizes: int64 [N, 2], height and width in pixels.
-        boxes: float32 [M, 4], xyxy in pixels of the stored image; M counts no crowds.
-        labels: int64 [M].
-        box_offsets: int64 [N + 1]; image i has the boxes from entry i up to entry i + 1.
-        file_names: uint8, the bytes of all file names, one after the other.
-        file_name_offsets: int64 [N + 1], as `box_offsets`.
-    """
-
-    def __init__(
-        self,
-        image_folder: Path,
-        categories: tuple[Category, ...],
-        box_report: BoxReport,
-        image_ids: Tensor,
-        sizes: Tensor,
-        boxes: Tensor,
-        labels: Tensor,
-        box_offsets: Tensor,
-        file_names: Tensor,
-        file_name_offsets: Tensor,
-    ) -> None:
-        self.image_folder = image_folder
-        self.categories = categories
-        self.box_report = box_report
-        self.image_ids = image_ids.share_memory_()
-        self.sizes = sizes.share_memory_()
-        self.boxes = boxes.share_memory_()
-        self.labels = labels.share_memory_()
-        self.box_offsets = box_offsets.share_memory_()
-        self.file_names = file_names.share_memory_()
-        self.file_name_offsets = file_name_offsets.share_memory_()
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def image_id(self, index: int) -> int:
-        """COCO's id of an image."""
-        return int(self.image_ids[index])
-
-    def size(self, index: int) -> ImageSize:
-        """Size of an image as the annotation file gives it."""
-        height, width = self.sizes[index].tolist()
-        return ImageSize(height, width)
-
-    def path(self, index: int) -> Path:
-        """File of an image."""
-        start, stop = self.file_name_offsets[index : index + 2].tolist()
-        return self.image_folder / os.fsdecode(self.file_names[start:stop].numpy().tobytes())
-
-    def targets(self, index: int) -> BoxTargets:
-        """Boxes of an image, crowds left out, in pixels of the stored image (a copy)."""
-        start, stop = self.box_offsets[index : index + 2].tolist()
-        return BoxTargets(self.boxes[start:stop].clone(), self.labels[start:stop].clone())
-
-
-def read_coco(annotation_file: Path, image_folder: Path) -> CocoIndex:
+def read_coco(annotation_file: Path, image_folder: Path) -> DetectionIndex:
     """The images and boxes of a COCO instances file.
 
     Boxes: xywh become xyxy. A box that is not finite, or whose width or height is zero or
     negative, is dropped; the others are clipped to their image, and dropped if that leaves less
-    than a pixel on a side. `CocoIndex.box_report` counts both. Crowds (iscrowd 1) are left out
+    than a pixel on a side. `DetectionIndex.box_report` counts both. Crowds (iscrowd 1) are left out
     before. Images without boxes stay: they train as negatives.
 
     Args:
@@ -147,16 +49,14 @@ def read_coco(annotation_file: Path, image_folder: Path) -> CocoIndex:
     annotations = _read_annotations(content, annotation_file)
     _check_references(annotations, images, categories, annotation_file)
     _check_pictures(images, image_folder, annotation_file)
-    names = [os.fsencode(image["file_name"]) for image in images]
     sizes = np.array([(image["height"], image["width"]) for image in images], dtype=np.int64)
     targets = _build_targets(annotations, images, sizes, categories, str(annotation_file))
-    return CocoIndex(
+    return DetectionIndex(
         image_folder,
         categories,
         image_ids=torch.tensor([image["id"] for image in images]),
         sizes=torch.from_numpy(sizes),
-        file_names=torch.from_numpy(np.frombuffer(b"".join(names), dtype=np.uint8).copy()),
-        file_name_offsets=_offsets(np.array([len(name) for name in names])),
+        file_names=SharedTexts([image["file_name"] for image in images]),
         **targets,
     )
 
@@ -208,7 +108,7 @@ def _read_images(content: dict[str, Any], file: Path) -> list[dict[str, Any]]:
     images = _section(content, "images", file)
     bad = [image["id"] for image in images if not _is_image(image)]
     _refuse(bad, f"{file}: no file_name, or no whole width and height of 1 or more, for image ids")
-    bad = [image["id"] for image in images if _escapes(image["file_name"])]
+    bad = [image["id"] for image in images if leaves_folder(image["file_name"])]
     _refuse(bad, f"{file}: file_name leaves the image folder (absolute or '..') for image ids")
     return images
 
@@ -249,21 +149,8 @@ def _check_references(
 
 
 def _check_pictures(images: list[dict[str, Any]], folder: Path, file: Path) -> None:
-    """Looks for every picture at once: one listing per folder, not one look-up per picture."""
-    names = [image["file_name"].rpartition("/") for image in images]
-    present = {parent: _list_files(folder / parent) for parent in {parts[0] for parts in names}}
-    bad = ["".join(parts) for parts in names if parts[2] not in present[parts[0]]]
+    bad = missing_files(folder, [image["file_name"] for image in images])
     _refuse(bad, f"{folder}: pictures named in {file} are missing:", f". {HOW_TO_GET_COCO}")
-
-
-def _list_files(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in the name.
-        return set()
-    except OSError as error:
-        raise UserError(f"{folder}: the image folder cannot be listed ({error})") from error
 
 
 def _build_targets(
@@ -345,11 +232,6 @@ def _is_area(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value < math.inf
 
 
-def _escapes(name: str) -> bool:
-    parts = re.split(r"[/\\]", name)
-    return parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", name) is not None
-
-
 def _duplicates(ids: Iterable[int]) -> list[int]:
     seen: set[int] = set()
     return [value for value in ids if value in seen or seen.add(value)]
@@ -357,9 +239,4 @@ def _duplicates(ids: Iterable[int]) -> list[int]:
 
 def _refuse(bad: Sequence[object], problem: str, remedy: str = "") -> None:
     if bad:
-        raise UserError(f"{problem} {_listing(bad, len(bad))}{remedy}")
-
-
-def _listing(first: Sequence[object], count: int) -> str:
-    shown = ", ".join(str(value) for value in first[:LISTED])
-    return f"{shown} and {count - LISTED} more" if count > LISTED else shown
+        raise UserError(f"{problem} {list_first(bad)}{remedy}")

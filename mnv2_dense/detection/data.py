@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import override
 
-from mnv2_dense.detection.coco import CocoIndex
+from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.transforms import DetectionTransform
 from mnv2_dense.errors import UserError
 from mnv2_dense.images import read_image
@@ -22,10 +22,11 @@ from mnv2_dense.structures import (
     ImageSize,
     SampleKey,
 )
+from mnv2_dense.training.sampling import sample_seed
 
 
 class DetectionDataset(Dataset[DetectionSample]):
-    """Samples of a COCO index, read, transformed and ready to be collated.
+    """Samples of an index, read, transformed and ready to be collated.
 
     Pictures are taken in the orientation they are stored in, since COCO's boxes refer to that:
     an EXIF rotation is ignored.
@@ -37,7 +38,7 @@ class DetectionDataset(Dataset[DetectionSample]):
             seed gives the same samples whatever the number of loader processes.
     """
 
-    def __init__(self, index: CocoIndex, transform: DetectionTransform, seed: int = 0) -> None:
+    def __init__(self, index: DetectionIndex, transform: DetectionTransform, seed: int = 0) -> None:
         self.index = index
         self.transform = transform
         self.seed = seed
@@ -56,8 +57,9 @@ class DetectionDataset(Dataset[DetectionSample]):
         size = self.index.size(key.index)
         image = _read_checked(self.index.path(key.index), size)
         targets = self.index.targets(key.index)
+        seed = sample_seed(self.seed, key)
         image, boxes, labels = self.transform(
-            image, targets.boxes.numpy(), targets.labels.numpy(), self._draw_seed(key)
+            image, targets.boxes.numpy(), targets.labels.numpy(), seed
         )
         return DetectionSample(
             image=torch.from_numpy(image).permute(2, 0, 1).contiguous(),
@@ -65,10 +67,6 @@ class DetectionDataset(Dataset[DetectionSample]):
             image_id=self.index.image_id(key.index),
             original_size=size,
         )
-
-    def _draw_seed(self, key: SampleKey) -> int:
-        sequence = np.random.SeedSequence((self.seed, key.epoch, key.index))
-        return int(sequence.generate_state(1, np.uint64)[0])
 
 
 def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:

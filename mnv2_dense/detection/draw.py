@@ -3,17 +3,13 @@
 import colorsys
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torchvision.utils import draw_bounding_boxes
 
+from mnv2_dense.drawing import Picture
 from mnv2_dense.structures import BoxTargets, Detections
 
-Picture = NDArray[np.uint8]
 GOLDEN_RATIO = 0.618034
-GAP = 4
-"""White pixels between two pictures that stand side by side."""
 
 
 def draw_detections(
@@ -34,12 +30,6 @@ def draw_targets(image: Picture, targets: BoxTargets, names: Sequence[str]) -> P
     """A copy of image [H, W, 3] with the ground truth boxes, named."""
     labels = targets.labels.tolist()
     return _draw(image, targets.boxes, labels, [names[label] for label in labels])
-
-
-def side_by_side(left: Picture, right: Picture) -> Picture:
-    """Two pictures of one height beside each other."""
-    gap = np.full((left.shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([left, gap, right], axis=1)
 
 
 def label_color(label: int) -> tuple[int, int, int]:

@@ -8,13 +8,13 @@ section 3.6, the zoom-out.
 
 import os
 import random
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from typing_extensions import override
 
+from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.structures import ImageSize
 
 # Without this the import below asks the network for a newer release.
@@ -39,10 +39,6 @@ CROP_TRIALS = 50
 
 MAX_CANVAS_PIXELS = 64_000_000
 """The zoom-out never makes a larger canvas, so that a huge picture cannot fill the memory."""
-
-BRIGHTNESS_DELTA = 32.0
-FACTOR_RANGE = (0.5, 1.5)
-HUE_DELTA_DEGREES = 18.0
 
 
 class DetectionTransform(Protocol):
@@ -75,7 +71,7 @@ class EvalTransform:
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int = 0
     ) -> Transformed:
         """See `DetectionTransform`; nothing here is random."""
-        return _run(self._pipeline, image, boxes, labels, seed)
+        return _run(self._pipeline, image, boxes, labels, seed, random.Random(seed))
 
 
 class TrainTransform:
@@ -112,15 +108,17 @@ class TrainTransform:
                 IoUCrop(iou_crop_min_scale, p=iou_crop),
                 A.HorizontalFlip(p=horizontal_flip),
                 _resize(size),
-                PhotometricDistortion(photometric),
             ]
         )
+        self._photometric = PhotometricDistortion(photometric)
 
     def __call__(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int
     ) -> Transformed:
         """See `DetectionTransform`."""
-        return _run(self._pipeline, image, boxes, labels, seed)
+        generator = random.Random(seed)
+        image, boxes, labels = _run(self._pipeline, image, boxes, labels, seed, generator)
+        return self._photometric(image, generator), boxes, labels
 
 
 class Expand(A.Pad):
@@ -221,74 +219,6 @@ class IoUCrop(BaseCrop):
         return kept
 
 
-class PhotometricDistortion(A.ImageOnlyTransform):
-    """Brightness, contrast, saturation and hue, in random order, each with its own chance.
-
-    Brightness moves by up to 32 of 255, contrast and saturation are multiplied by 0.5 to 1.5,
-    hue turns by up to 18 degrees. Source: SSD's released data layer (distort_param).
-
-    Args:
-        probability: Chance of each of the four.
-    """
-
-    def __init__(self, probability: float) -> None:
-        super().__init__(p=1.0 if probability else 0.0)
-        self.probability = probability
-
-    @override
-    def get_params(self) -> dict[str, Any]:
-        """The distortions to apply, in their order, each with its amount."""
-        draw = self.py_random.uniform
-        steps: list[tuple[Callable[[np.ndarray, float], np.ndarray], float]] = [
-            (_brightness, draw(-BRIGHTNESS_DELTA, BRIGHTNESS_DELTA)),
-            (_contrast, draw(*FACTOR_RANGE)),
-            (_saturation, draw(*FACTOR_RANGE)),
-            (_hue, draw(-HUE_DELTA_DEGREES, HUE_DELTA_DEGREES)),
-        ]
-        self.py_random.shuffle(steps)
-        return {"steps": [step for step in steps if self.py_random.random() < self.probability]}
-
-    @override
-    def apply(  # pyrefly: ignore[bad-override]  albumentations passes the params by name
-        self,
-        img: np.ndarray,
-        steps: list[tuple[Callable[[np.ndarray, float], np.ndarray], float]],
-        **params: Any,
-    ) -> np.ndarray:
-        """The distorted image."""
-        for distort, amount in steps:
-            img = distort(img, amount)
-        return img
-
-
-def _brightness(image: np.ndarray, delta: float) -> np.ndarray:
-    return cv2.LUT(image, _table(np.arange(256) + delta))
-
-
-def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    return cv2.LUT(image, _table(np.arange(256) * factor))
-
-
-def _saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    return _map_hsv_channel(image, 1, _table(np.arange(256) * factor))
-
-
-def _hue(image: np.ndarray, degrees: float) -> np.ndarray:
-    # OpenCV's uint8 hue counts steps of two degrees, 0-179.
-    return _map_hsv_channel(image, 0, _table((np.arange(256) + round(degrees / 2)) % 180))
-
-
-def _map_hsv_channel(image: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    tables = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    tables[:, channel] = table
-    return cv2.cvtColor(cv2.LUT(hsv, tables[None]), cv2.COLOR_HSV2RGB)
-
-
-def _table(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
 def _fits(crops: np.ndarray, boxes: np.ndarray, min_iou: float) -> np.ndarray:
     """Which crops hold the centre of a box that they overlap enough; all if there is no box."""
     if not len(boxes):
@@ -335,11 +265,16 @@ def _compose(steps: list[A.BasicTransform | A.BaseCompose]) -> A.Compose:
 
 
 def _run(
-    pipeline: A.Compose, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int
+    pipeline: A.Compose,
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    generator: random.Random,
 ) -> Transformed:
     # One generator for all steps: `set_random_seed` would give each step the same numbers, and
     # zoom-out and flip would always come together.
-    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    pipeline.set_random_state(np.random.default_rng(seed), generator)
     rows = np.empty((len(boxes), 5), dtype=np.float64)
     rows[:, :4] = boxes / _scale(ImageSize(*image.shape[:2]))
     rows[:, 4] = np.arange(len(boxes))

@@ -1,4 +1,4 @@
-"""Writes the built-in data set in the official layout of COCO 2017."""
+"""Writes the built-in data set: the official layout of COCO 2017, and label maps beside it."""
 
 import json
 import shutil
@@ -14,6 +14,8 @@ from pycocotools import mask as coco_mask
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.shapes.difficulty import Difficulty
+from mnv2_dense.shapes.label_maps import FOLDER as LABEL_MAPS
+from mnv2_dense.shapes.label_maps import write_label_map
 from mnv2_dense.shapes.outlines import SHAPE_CLASSES
 from mnv2_dense.shapes.scene import Scene, draw_scene
 
@@ -35,8 +37,10 @@ def generate(
     seed: int = 0,
     difficulty: Difficulty | None = None,
 ) -> None:
-    """Draws the data set into a new folder: pictures, and instances files as COCO's.
+    """Draws the data set into a new folder: pictures, instances files as COCO's, label maps.
 
+    Pictures are `train2017/000000000001.jpg` ...; the label map of that one, a PNG of indices
+    into `LABEL_NAMES` with 255 for crowds, is `label_maps/train2017/000000000001.png`.
     The same arguments give the same files, byte for byte, with the same library versions.
     `root` appears only when all is written. The scenes of the two splits come from separate
     seed streams, and a scene does not depend on how many others are drawn.
@@ -96,13 +100,15 @@ def _new_folder(root: Path) -> Generator[Path, None, None]:
 def _write_split(
     folder: Path, split: str, first_id: int, scenes: Iterator[Scene], parameters: dict[str, Any]
 ) -> None:
-    """Writes the pictures of a split as they are drawn, then its instances file."""
+    """Writes pictures and label maps of a split as they are drawn, then its instances file."""
     (folder / split).mkdir()
+    (folder / LABEL_MAPS / split).mkdir(parents=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, scene in enumerate(scenes, start=first_id):
         name = f"{image_id:012d}.jpg"
         _write_picture(folder / split / name, scene)
+        write_label_map(folder / LABEL_MAPS / split / f"{image_id:012d}.png", scene)
         height, width = scene.instances.shape
         images.append(
             {

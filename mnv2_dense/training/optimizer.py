@@ -11,18 +11,14 @@ from torch.optim import SGD, AdamW, Optimizer, RMSprop
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
-def _trainable(module: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:
-    """Yields each trainable parameter once, and whether weight decay applies to it."""
-    seen: set[nn.Parameter] = set()
-    for owner in module.modules():
-        for name, parameter in owner.named_parameters(recurse=False):
-            if parameter.requires_grad and parameter not in seen:
-                seen.add(parameter)
-                yield parameter, not (isinstance(owner, _NORMS) or name.endswith("bias"))
+BACKBONE = "backbone."
+"""How the names of a network's pretrained part begin; the rest is its head."""
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Splits the trainable parameters into a decayed group and one that is not.
+def parameter_groups(
+    module: nn.Module, weight_decay: float, head_rate_factor: float = 1.0
+) -> list[dict[str, Any]]:
+    """Splits the trainable parameters by decay, and by learning rate where the head has its own.
 
     Norm parameters and every bias are not decayed: shrinking them limits what the network
     can express and regularises nothing. A parameter that two modules share is listed once;
@@ -30,21 +26,39 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
     Args:
         module: Network whose parameters are grouped.
-        weight_decay: Decay of the first group.
+        weight_decay: Decay of the decayed groups.
+        head_rate_factor: Factor on the learning rate of all but `module.backbone`.
 
     Returns:
-        Groups for a `torch.optim` optimiser, in the order of `module.modules()`; a group
-        without parameters is left out.
+        Groups in the order of `module.modules()`, each with `params`, `weight_decay` and
+        `rate_factor`; a group without parameters is left out.
     """
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for parameter, decays in _trainable(module):
-        (decayed if decays else kept).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for factor in (1.0, head_rate_factor):
+        groups |= {(factor, True): [], (factor, False): []}
+    for name, parameter, decays in _trainable(module):
+        factor = 1.0 if name.startswith(BACKBONE) else head_rate_factor
+        groups[factor, decays].append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": weight_decay if decays else 0.0,
+            "rate_factor": factor,
+        }
+        for (factor, decays), parameters in groups.items()
+        if parameters
     ]
-    return [group for group in groups if group["params"]]
+
+
+def _trainable(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
+    """Yields each trainable parameter once, its name, and whether weight decay applies to it."""
+    seen: set[nn.Parameter] = set()
+    for prefix, owner in module.named_modules():
+        for name, parameter in owner.named_parameters(recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                decays = not (isinstance(owner, _NORMS) or name.endswith("bias"))
+                yield f"{prefix}.{name}".removeprefix("."), parameter, decays
 
 
 def build_optimizer(
@@ -52,6 +66,7 @@ def build_optimizer(
     *,
     name: str,
     learning_rate: float,
+    head_rate_factor: float = 1.0,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
@@ -59,7 +74,7 @@ def build_optimizer(
     betas: tuple[float, float],
     epsilon: float,
 ) -> Optimizer:
-    """Returns the optimiser over `parameter_groups(module, weight_decay)`.
+    """Returns the optimiser over `parameter_groups`.
 
     RMSProp is PyTorch's and differs from TensorFlow 1's, which trained the released models,
     in three points. PyTorch divides by `sqrt(mean_square) + epsilon`, TensorFlow by
@@ -71,6 +86,7 @@ def build_optimizer(
         module: Network to train.
         name: `sgd`, `rmsprop` or `adamw`.
         learning_rate: Peak learning rate; the schedule multiplies it.
+        head_rate_factor: Factor on it for all but `module.backbone`.
         momentum: Momentum of SGD and RMSProp.
         nesterov: Nesterov's form of SGD momentum; without momentum it means nothing.
         weight_decay: L2 decay added to the gradient (SGD, RMSProp), decoupled in AdamW.
@@ -81,7 +97,9 @@ def build_optimizer(
     Raises:
         ValueError: `name` is none of the three, or `module` has nothing to train.
     """
-    groups = parameter_groups(module, weight_decay)
+    groups = parameter_groups(module, weight_decay, head_rate_factor)
+    for group in groups:
+        group["lr"] = learning_rate * group.pop("rate_factor")
     match name:
         case "sgd":
             nesterov = nesterov and momentum > 0

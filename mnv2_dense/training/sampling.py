@@ -1,4 +1,4 @@
-"""Which samples a process loads, in which order."""
+"""Which samples a process loads, in which order, and what seeds each."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,19 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from mnv2_dense.structures import SampleKey
+
+
+def sample_seed(seed: int, key: SampleKey) -> int:
+    """What decides a sample's augmentation: a pure function of run, epoch and sample.
+
+    So the same seed gives the same samples whatever the number of loader processes.
+
+    Args:
+        seed: The run's.
+        key: The sample and its epoch.
+    """
+    sequence = np.random.SeedSequence((seed, key.epoch, key.index))
+    return int(sequence.generate_state(1, np.uint64)[0])
 
 
 class EpochSampler(Sampler[SampleKey]):

@@ -11,7 +11,7 @@ from mnv2_dense.commands.checks import (
 from mnv2_dense.commands.opening import check_same_categories, open_checkpoint
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import Category
-from tests.commands.tiny import config_of
+from tests.commands.tiny import config_of, segmentation_config_of
 
 CAT, DOG, COW = Category(1, "cat"), Category(2, "dog"), Category(3, "cow")
 
@@ -100,6 +100,14 @@ def test_a_batch_that_is_too_small_for_the_norms(images: int, overrides: Sequenc
 )
 def test_a_batch_that_the_norms_can_take(images: int, overrides: Sequence[str]) -> None:
     check_batch(config_of(Path("data"), *overrides), images)
+
+
+def test_a_segmenter_takes_one_image_where_its_map_has_cells() -> None:
+    one = ["data.batch_size=1"]
+    check_batch(segmentation_config_of(Path("data"), *one), 12)
+    single_cell = [*one, "input.height=32", "input.width=32", "backbone.output_stride=32"]
+    with pytest.raises(UserError, match=r"two images or more"):
+        check_batch(segmentation_config_of(Path("data"), *single_cell), 12)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:

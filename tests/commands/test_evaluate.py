@@ -11,15 +11,19 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mnv2_dense.commands.pictures import READABLE_SIDE
 from mnv2_dense.detection.data import DetectionDataset
+from mnv2_dense.drawing import READABLE_SIDE
+from mnv2_dense.shapes.label_maps import LABEL_NAMES
 from mnv2_dense.structures import DetectionSample, SampleKey
 from tests.commands.tiny import (
     CONFIG,
     ROOT,
+    SEGMENTATION_CONFIG,
+    SIZE,
     VAL_IMAGES,
     read_json,
     run_tool,
+    segmentation_overrides,
     tiny_overrides,
     tree,
 )
@@ -42,6 +46,11 @@ def evaluation(best: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = run_tool("evaluate", best, "--out", out, "--pictures", 2).require_success()
     (out / "stdout.txt").write_text(outcome.out)
     return out
+
+
+@pytest.fixture(scope="module")
+def segmenter(segmentation_run: Path) -> Path:
+    return segmentation_run / "checkpoints" / "best.ckpt"
 
 
 @pytest.fixture
@@ -159,3 +168,69 @@ def test_ctrl_c_ends_with_one_line(
     assert outcome.code == 130
     assert outcome.err == "interrupted\n"
     assert not (tmp_path / "out").exists()
+
+
+# Segmentation
+
+
+def test_a_segmenters_files_hold_every_pixel(segmenter: Path, tmp_path: Path) -> None:
+    outcome = run_tool("evaluate", segmenter, "--out", tmp_path, "--pictures", 2)
+    outcome.require_success()
+    metrics = read_json(tmp_path / "metrics.json")
+    assert {"mIoU", "pixel_accuracy", "frequency_weighted_IoU", "per_class"} <= metrics.keys()
+    assert list(metrics["per_class"]) == list(LABEL_NAMES) == metrics["classes"]
+    header, *rows = (tmp_path / "confusion_matrix.csv").read_text().splitlines()
+    assert header.split(",") == ["true class", *LABEL_NAMES]
+    matrix = [[int(cell) for cell in row.split(",")[1:]] for row in rows]
+    assert matrix == metrics["confusion_matrix"]
+    assert 0 < sum(map(sum, matrix)) <= VAL_IMAGES * SIZE**2
+    with Image.open(tmp_path / "confusion_matrix.png") as picture:
+        assert picture.mode == "RGB"
+    names = {"metrics.json", "confusion_matrix.csv", "confusion_matrix.png", "pictures"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert len(list((tmp_path / "pictures").iterdir())) == 2
+    for words in ("hourglass", "mIoU", f"{tmp_path / 'confusion_matrix.csv'} and "):
+        assert words in outcome.out
+
+
+def test_a_segmenters_checkpoint_gives_the_runs_own_numbers(
+    segmentation_run: Path, segmenter: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    metrics = read_json(segmentation_run / "metrics.json")
+    predicted = np.sum(metrics["confusion_matrix"], axis=0)
+    assert np.count_nonzero(predicted) > 1, "the tiny segmenter sees one class everywhere"
+    run_tool("evaluate", segmenter, "--out", tmp_path / "own").require_success()
+    assert read_json(tmp_path / "own" / "metrics.json") == metrics
+    overrides = segmentation_overrides(shapes_set, tmp_path)
+    arguments = [SEGMENTATION_CONFIG, "--weights", segmenter, *overrides, "data.val_batch_size=1"]
+    run_tool("evaluate", *arguments, "--out", tmp_path / "config").require_success()
+    assert read_json(tmp_path / "config" / "metrics.json") == metrics
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "evaluation.scales=[0.5, 1.0, 1.5]",
+        "evaluation.flip=true",
+        "evaluation.output_stride=8",
+        "input.height=33",  # now the pictures are larger than the window
+    ],
+)
+def test_the_evaluation_section_changes_what_is_seen(
+    segmentation_run: Path, segmenter: Path, tmp_path: Path, override: str
+) -> None:
+    run_tool("evaluate", segmenter, override, "--out", tmp_path).require_success()
+    plain = np.array(read_json(segmentation_run / "metrics.json")["confusion_matrix"])
+    changed = np.array(read_json(tmp_path / "metrics.json")["confusion_matrix"])
+    assert (plain.sum(axis=1) == changed.sum(axis=1)).all()  # the same pixels are measured
+    assert (plain != changed).any()
+
+
+def test_two_processes_count_every_pixel_once(
+    segmentation_run: Path, segmenter: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, ROOT / "tools" / "evaluate.py", segmenter, "training.devices=2"]
+    command += ["data.val_batch_size=2", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_json(tmp_path / "metrics.json") == read_json(segmentation_run / "metrics.json")

@@ -4,6 +4,9 @@ import torch
 
 from mnv2_dense.build import build_task
 from mnv2_dense.commands.opening import load_weights, open_checkpoint
+from mnv2_dense.config.schema import DetectionConfig, SegmentationConfig
+from mnv2_dense.segmentation.task import SegmentationTask
+from mnv2_dense.shapes.label_maps import LABEL_NAMES
 from tests.commands.tiny import checkpoint
 
 
@@ -11,10 +14,23 @@ def test_a_checkpoint_opens_by_itself(trained_run: Path) -> None:
     config, categories, task = open_checkpoint(
         trained_run / "checkpoints" / "last.ckpt", ["decode.max_detections=7"]
     )
+    assert isinstance(config, DetectionConfig)
     assert config.decode.max_detections == 7
     assert config.backbone.width_mult == 0.35
     assert len(categories) == 10
     stored = checkpoint(trained_run)["state_dict"]
+    assert all(stored[name].equal(tensor) for name, tensor in task.state_dict().items())
+
+
+def test_a_segmenter_opens_by_itself(segmentation_run: Path) -> None:
+    config, categories, task = open_checkpoint(
+        segmentation_run / "checkpoints" / "last.ckpt", ["evaluation.output_stride=8"]
+    )
+    assert isinstance(config, SegmentationConfig)
+    assert isinstance(task, SegmentationTask)
+    assert task.other_stride is not None
+    assert [category.name for category in categories] == list(LABEL_NAMES)
+    stored = checkpoint(segmentation_run)["state_dict"]
     assert all(stored[name].equal(tensor) for name, tensor in task.state_dict().items())
 
 

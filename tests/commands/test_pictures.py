@@ -1,45 +1,39 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from mnv2_dense.commands.pictures import enlarge, write_pictures
-from mnv2_dense.detection.coco import read_coco
-from mnv2_dense.detection.draw import GAP
+from mnv2_dense.commands.pictures import write_pictures
 
 
-def test_small_pictures_are_enlarged_by_whole_pixels() -> None:
-    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    enlarged, factor = enlarge(image)
-    assert factor == 160
-    assert enlarged.shape == (320, 320, 3)
-    assert (enlarged[::160, ::160] == image).all()
+class Numbers:
+    """Stands for a column and for an index: picture n is named after n and has its gray."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def draw_pair(self, index: object, position: int) -> tuple[str, np.ndarray]:
+        assert index is self
+        return f"picture {position}", np.full((2, 5, 3), 10 * position, np.uint8)
 
 
-def test_large_pictures_stay_as_they_are() -> None:
-    image = np.zeros((10, 321, 3), np.uint8)
-    enlarged, factor = enlarge(image)
-    assert factor == 1
-    assert enlarged.shape == image.shape
+@pytest.mark.parametrize(("count", "written"), [(1, 1), (3, 3), (9, 3)])
+def test_the_first_pictures_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int, written: int
+) -> None:
+    both: Any = Numbers()
+    write_pictures(both, both, tmp_path / "pictures", count)
+    paths = sorted((tmp_path / "pictures").iterdir())
+    assert [path.name for path in paths] == [f"picture {n}.png" for n in range(written)]
+    assert [Image.open(path).getpixel((4, 1)) for path in paths] == [
+        (10 * n,) * 3 for n in range(written)
+    ]
+    assert f"wrote {written} pictures" in capsys.readouterr().out
 
 
-def test_boxes_are_drawn_on_both_sides(shapes_set: Path, tmp_path: Path) -> None:
-    index = read_coco(shapes_set / "annotations" / "instances_val2017.json", shapes_set / "val2017")
-    position = next(i for i in range(len(index)) if len(index.targets(i).labels))
-    targets = index.targets(position)
-    x1, y1, x2, y2 = targets.boxes[0].tolist()
-    result = {
-        "image_id": index.image_id(position),
-        "category_id": index.categories[int(targets.labels[0])].category_id,
-        "bbox": [x1, y1, x2 - x1, y2 - y1],
-        "score": 0.9,
-    }
-    write_pictures([result], index, tmp_path / "right", position + 1)
-    write_pictures([], index, tmp_path / "none", position + 1)
-    name = f"{index.image_id(position)}.png"
-    right = np.asarray(Image.open(tmp_path / "right" / name)).astype(int)
-    none = np.asarray(Image.open(tmp_path / "none" / name)).astype(int)
-    middle = (right.shape[1] - GAP) // 2
-    changed = np.abs(right - none).sum(axis=2) > 0
-    assert not changed[:, : middle + GAP].any()
-    assert changed[:, middle + GAP :].any()
+def test_nothing_is_made_where_no_picture_is_asked_for(tmp_path: Path) -> None:
+    both: Any = Numbers()
+    write_pictures(both, both, tmp_path / "pictures", 0)
+    assert not (tmp_path / "pictures").exists()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv2_dense.commands.predict import name_outputs, number_pictures
+from mnv2_dense.commands.predict import find_sources, name_outputs, number_pictures
+from mnv2_dense.errors import UserError
 from tests.commands.tiny import Outcome, read_json, run_tool, tree
 
 WIDTH, HEIGHT = 90, 60
@@ -20,7 +21,7 @@ def weights(trained_run: Path) -> Path:
     return trained_run / "checkpoints" / "best.ckpt"
 
 
-def predict(weights: Path, out: Path, *sources: Path, threshold: float = 0.01) -> Outcome:
+def predict(weights: Path, out: Path, *sources: object, threshold: float = 0.01) -> Outcome:
     return run_tool(
         "predict", *sources, "--weights", weights, "--out", out, "--score-threshold", threshold
     )
@@ -199,4 +200,47 @@ def test_image_ids(stems: list[str], ids: list[int]) -> None:
 
 def test_output_names_are_unique_and_no_sources(tmp_path: Path) -> None:
     pictures = [Path("a/x.jpg"), Path("b/x.jpg"), Path("c/x-2.png"), tmp_path / "y.png"]
-    assert name_outputs(pictures, tmp_path) == ["x.png", "x-2.png", "x-2-2.png", "y-2.png"]
+    assert name_outputs(pictures, [tmp_path]) == ["x", "x-2", "x-2-2", "y-2"]
+    folders = [tmp_path / "label_maps", tmp_path]
+    assert name_outputs(pictures, folders) == ["x", "x-2", "x-2-2", "y-2"]
+
+
+def test_results_of_every_folder_are_no_sources(tmp_path: Path) -> None:
+    found = [
+        picture(tmp_path / name) for name in ("a.png", "in/b.png", "out/c.png", "out/in/d.png")
+    ]
+    out, inner = tmp_path / "out", tmp_path / "out" / "in"
+    assert find_sources(tmp_path, [out]) == [found[0], found[1], found[3]]
+    assert find_sources(tmp_path, [out, inner]) == found[:2]
+    assert find_sources(found[2], [out]) == [found[2]]  # a file that is named is meant
+    with pytest.raises(UserError, match="choose another --out"):
+        find_sources(out, [out, inner])
+
+
+def test_overrides_stand_among_the_pictures(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = picture(tmp_path / "a.png"), picture(tmp_path / "b=c.png")
+    arguments = [first, "decode.max_detections=1", second.name]
+    predict(weights, tmp_path / "out", *arguments).require_success()
+    names = [result["file_name"] for result in results_of(tmp_path / "out")]
+    assert names == ["a.png", "b=c.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["decode.max_detections=0"], "give at least one picture"),
+        (["a.png", "decode.max_detectons=1"], "did you mean decode.max_detections?"),
+        (["a.png", "nosuch=x.png"], "nosuch is no known key"),
+    ],
+)
+def test_overrides_that_are_none(
+    weights: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    picture(tmp_path / "a.png")
+    outcome = run_tool("predict", *arguments, "--weights", weights, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert words in outcome.err
+    assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mnv2_dense.commands.session import ensure_data, read_data, say
+from mnv2_dense.detection.index import DetectionIndex
 from tests.commands.tiny import config_of, tree
 
 
@@ -37,6 +38,7 @@ def test_bad_boxes_are_said_once(
     single[1]["bbox"][0] = -0.5
     file.write_text(json.dumps(content))
     index = read_data(config_of(tmp_path / "shapes"), "train")
+    assert isinstance(index, DetectionIndex)
     assert index.box_report.dropped == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert "clipped 1 " in line

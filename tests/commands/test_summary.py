@@ -3,7 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.tiny import COCO_CONFIG, CONFIG, TRAIN_IMAGES, run_tool
+from tests.commands.tiny import (
+    ASPP_CONFIG,
+    COCO_CONFIG,
+    CONFIG,
+    SEGMENTATION_CONFIG,
+    TRAIN_IMAGES,
+    run_tool,
+)
 
 
 def test_the_papers_figures() -> None:
@@ -63,3 +70,38 @@ def test_the_classifier_of_the_paper(width: float, parameters: int, multiply_add
     outcome = run_tool("summary", COCO_CONFIG, "--classifier", "--json", *overrides)
     totals = json.loads(outcome.require_success().out)
     assert totals == {"parameters": parameters, "multiply_adds": multiply_adds}
+
+
+# Other strides and their multiply-adds: tests/build/test_segmentation.py, where none are computed.
+@pytest.mark.parametrize(
+    ("config", "parameters", "multiply_adds"),
+    [
+        (SEGMENTATION_CONFIG, 2_113_557, 2_740_709_056),
+        (ASPP_CONFIG, 4_523_541, 5_363_508_928),
+    ],
+    ids=["light", "aspp"],
+)
+def test_the_papers_segmenters(config: Path, parameters: int, multiply_adds: int) -> None:
+    totals = json.loads(run_tool("summary", config, "--json").require_success().out)
+    assert totals == {
+        "parameters": parameters,
+        "multiply_adds": multiply_adds,
+        "taps": [{"name": "block_16", "channels": 320, "stride": 16}],
+    }
+
+
+def test_classes_of_a_segmenter_need_no_data() -> None:
+    small = ["input.height=65", "input.width=65", "data.root=nowhere"]
+    cityscapes = ["data.classes=null", "data.num_classes=19"]
+    outcome = run_tool("summary", SEGMENTATION_CONFIG, *small, *cityscapes).require_success()
+    assert "2,113,043" in outcome.out
+    assert "anchors" not in outcome.out
+    outcome = run_tool("summary", SEGMENTATION_CONFIG, *small, "data.classes=null")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "give data.num_classes=N" in outcome.err
+
+
+def test_the_classifier_under_a_segmenter() -> None:
+    small = ["input.height=64", "input.width=64"]
+    outcome = run_tool("summary", SEGMENTATION_CONFIG, "--classifier", "--json", *small)
+    assert json.loads(outcome.require_success().out)["parameters"] == 3_504_872

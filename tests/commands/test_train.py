@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,12 @@ import torch
 
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.detection.data import DetectionDataset
+from mnv2_dense.shapes.label_maps import LABEL_NAMES
 from mnv2_dense.structures import DetectionSample, SampleKey
 from tests.commands.tiny import (
     CONFIG,
     ROOT,
+    SEGMENTATION_CONFIG,
     STEPS,
     checkpoint,
     logged,
@@ -26,8 +29,10 @@ from tests.commands.tiny import (
     read_log,
     run_tool,
     same_weights,
+    segmentation_overrides,
     tiny_overrides,
     train,
+    train_segmenter,
     tree,
 )
 
@@ -327,7 +332,9 @@ def test_print_config_is_a_config_again(tmp_path: Path) -> None:
 
 def test_print_schema_is_json_and_needs_no_config() -> None:
     outcome = run_tool("train", "--print-schema").require_success()
-    assert "training" in json.loads(outcome.out)["properties"]
+    schema = json.loads(outcome.out)["$defs"]
+    for config in ("DetectionConfig", "SegmentationConfig"):
+        assert "training" in schema[config]["properties"]
 
 
 def test_a_config_is_needed() -> None:
@@ -388,3 +395,100 @@ def test_a_resumed_run_keeps_a_better_best(shapes_set: Path, tmp_path: Path, mov
     train(shapes_set, output, *options, "--resume").require_success()
     assert checkpoint(only_run(output))["global_step"] == 2 * STEPS
     assert same_weights(checkpoint(only_run(output), "best"), best)
+
+
+# Segmentation
+
+
+def test_a_segmenters_run_keeps_all_of_it(segmentation_run: Path, shapes_set: Path) -> None:
+    overrides = segmentation_overrides(shapes_set, segmentation_run.parents[1])
+    expected = load_config(SEGMENTATION_CONFIG, overrides)
+    assert load_config(segmentation_run / "config.yaml") == expected
+    rows = read_log(segmentation_run)
+    for key in ("train/loss", "train/cross_entropy"):
+        assert len(logged(rows, key)) == STEPS
+    for key in ("val/mIoU", "val/pixel_accuracy", "val/frequency_weighted_IoU", "val/loss"):
+        assert len(logged(rows, key)) == 1
+    metrics = read_json(segmentation_run / "metrics.json")
+    assert float(logged(rows, "val/mIoU")[0]) == pytest.approx(metrics["mIoU"], abs=1e-5)
+    files = {path.name for path in segmentation_run.iterdir()}
+    assert {"metrics.json", "confusion_matrix.csv", "confusion_matrix.png"} <= files
+    for name in ("best", "last"):
+        card = checkpoint(segmentation_run, name)["mnv2_dense"]
+        assert card["config"]["task"] == "segmentation"
+        assert [category[1] for category in card["categories"]] == list(LABEL_NAMES)
+
+
+def test_a_segmenters_average_is_measured_at_the_other_stride(
+    shapes_set: Path, tmp_path: Path
+) -> None:
+    """The numbers of the run's end are those of the saved average, at stride 8."""
+    options = ["training.ema_decay=0.5", "evaluation.output_stride=8"]
+    train_segmenter(shapes_set, tmp_path / "runs", *options).require_success()
+    run = only_run(tmp_path / "runs")
+    content = checkpoint(run)
+    average, trained = content["state_dict"], content["current_model_state"]
+    assert any(not torch.equal(average[name], trained[name]) for name in average)
+    best = run / "checkpoints" / "best.ckpt"
+    run_tool("evaluate", best, "--out", tmp_path / "again").require_success()
+    metrics = read_json(run / "metrics.json")
+    assert metrics == read_json(tmp_path / "again" / "metrics.json")
+    (during,) = logged(read_log(run), "val/mIoU")
+    assert float(during) == pytest.approx(metrics["mIoU"], abs=1e-5)
+    run_tool(
+        "evaluate", best, "evaluation.output_stride=null", "--out", tmp_path / "16"
+    ).require_success()
+    assert read_json(tmp_path / "16" / "metrics.json") != metrics
+
+
+def test_resuming_a_segmenter_equals_not_having_stopped(shapes_set: Path, tmp_path: Path) -> None:
+    options = ["schedule.name=constant", "training.ema_decay=0.9", "head.auxiliary=true"]
+    options += ["augmentation.photometric=0.5", "optimizer.head_rate_factor=10"]
+    whole = ["training.epochs=2", "training.validate_every=2"]
+    train_segmenter(shapes_set, tmp_path / "whole", *options, *whole).require_success()
+    train_segmenter(shapes_set, tmp_path / "parts", *options).require_success()
+    train_segmenter(shapes_set, tmp_path / "parts", *options, *whole, "--resume").require_success()
+    parts, once = only_run(tmp_path / "parts"), only_run(tmp_path / "whole")
+    assert checkpoint(parts)["global_step"] == 2 * STEPS
+    assert same_weights(checkpoint(parts), checkpoint(once))
+    assert read_json(parts / "metrics.json")["mIoU"] >= 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["head.aspp=dense", "head.tap=last", "training.precision=bf16"],
+        ["head.aspp=separable", "backbone.output_stride=8", "head.activation=relu6"],
+        ["loss.hard_pixel_share=0.25", "head.auxiliary=true", "head.align_corners=false"],
+        ["backbone.padding=same", "backbone.output_stride=32", "evaluation.output_stride=16"],
+        ["input.height=97", "evaluation.large_pictures=shrink", "training.deterministic=true"],
+    ],
+    ids=" ".join,
+)
+def test_every_choice_of_a_segmenter_trains_and_is_measured(
+    shapes_set: Path, tmp_path: Path, options: list[str]
+) -> None:
+    out = train_segmenter(shapes_set, tmp_path, *options, "--dry-run").require_success().out
+    found = re.search(r"loss (\d+\.\d+)", out)
+    assert found is not None
+    assert 0 < float(found[1]) < 100
+    assert "validation batch" in out
+
+
+def test_dry_run_of_a_segmenter_writes_nothing(
+    shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Built-in pictures that are not there are drawn aside, label maps and all."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    options = ["data.generate=shapes", "--dry-run"]
+    out = train_segmenter(tmp_path / "shapes", tmp_path / "runs", *options).require_success().out
+    assert "training batch   images 4x3x65x65 torch.uint8" in out
+    assert tree(tmp_path) == {}
+
+
+def test_print_config_of_a_segmenter_is_a_config_again(tmp_path: Path) -> None:
+    options = ["data.colors=null", "evaluation.scales=[0.5, 1.0]", "loss.hard_pixel_share=0.5"]
+    outcome = run_tool("train", SEGMENTATION_CONFIG, *options, "--print-config").require_success()
+    (tmp_path / "again.yaml").write_text(outcome.out)
+    assert load_config(tmp_path / "again.yaml") == load_config(SEGMENTATION_CONFIG, options)

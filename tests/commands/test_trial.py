@@ -10,7 +10,7 @@ from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.ops.count import count_layers
 from mnv2_dense.structures import ImageSize
-from tests.commands.tiny import CONFIG, tiny_overrides, tree
+from tests.commands.tiny import CONFIG, segmentation_config_of, tiny_overrides, tree
 
 
 @pytest.fixture
@@ -45,3 +45,22 @@ def test_memory_is_that_of_this_process(text: str) -> None:
     found = re.search(r"memory           (\d+\.\d\d) GiB", text)
     assert found is not None
     assert torch.cuda.is_available() or 0.1 < float(found[1]) < 64
+
+
+def test_a_segmenters_batches_are_told_in_its_own_words(
+    shapes_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    quiet_lightning()
+    # The scaled pictures are smaller than the crop, so there is void.
+    options = ["augmentation.min_scale=0.5", "augmentation.max_scale=0.5"]
+    try_once(segmentation_config_of(shapes_set, *options))
+    assert tree(tmp_path) == {}
+    text = capsys.readouterr().out
+    assert "training set     12 images\nvalidation set   6 images\n" in text
+    step = r"images 4x3x{0}x{0} torch\.uint8, {1}, \d+\.\d\d s\n"
+    assert re.search("training batch   " + step.format(65, r"76% void, loss \d+\.\d{4}"), text)
+    assert re.search("validation batch   " + step.format(64, "decoded"), text)

@@ -13,19 +13,21 @@ from typing import Any, NamedTuple
 import torch
 
 from mnv2_dense.config.loader import load_config
-from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.config.schema import DetectionConfig, SegmentationConfig
+from mnv2_dense.shapes.label_maps import LABEL_NAMES
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "ssdlite_shapes.yaml"
 COCO_CONFIG = ROOT / "configs" / "ssdlite_coco.yaml"
+SEGMENTATION_CONFIG = ROOT / "configs" / "deeplabv3_voc.yaml"
+ASPP_CONFIG = ROOT / "configs" / "deeplabv3_aspp_voc.yaml"
 TRAIN_IMAGES, VAL_IMAGES, BATCH, SIZE = 12, 6, 4, 64
 STEPS = TRAIN_IMAGES // BATCH
+WINDOW = SIZE + 1
+"""Side of the segmenter's input: a multiple of the stride, and one."""
 
-NETWORK = (
+RUN = (
     "backbone.width_mult=0.35",
-    "head.width_mult=0.1",
-    f"input.height={SIZE}",
-    f"input.width={SIZE}",
     f"data.batch_size={BATCH}",
     f"data.val_batch_size={BATCH}",
     "data.num_workers=0",
@@ -34,6 +36,27 @@ NETWORK = (
     "training.validate_every=1",
     "training.accelerator=cpu",
     "training.log_every=1",
+)
+NETWORK = (*RUN, "head.width_mult=0.1", f"input.height={SIZE}", f"input.width={SIZE}")
+SEGMENTATION_NETWORK = (
+    *RUN,
+    "backbone.weights=null",
+    # The statistics of the last batch: the release's momenta are for long runs, and after three
+    # steps every pixel would be of one class.
+    "backbone.norm_momentum=1.0",
+    "head.norm_momentum=1.0",
+    "head.channels=16",
+    "optimizer.learning_rate=0.03",
+    f"input.height={WINDOW}",
+    f"input.width={WINDOW}",
+    "training.precision=32",
+    f"data.classes=[{', '.join(LABEL_NAMES)}]",
+    "data.train_images=train2017",
+    "data.train_masks=label_maps/train2017",
+    "data.train_list=null",
+    "data.val_images=val2017",
+    "data.val_masks=label_maps/val2017",
+    "data.val_list=null",
 )
 
 Tool = Callable[..., "Outcome"]
@@ -84,6 +107,16 @@ def tiny_overrides(data: Path, output: Path) -> list[str]:
     return [*NETWORK, f"data.root={data}", f"training.output={output}"]
 
 
+def train_segmenter(data: Path, output: Path, *arguments: object) -> Outcome:
+    """Trains the tiny segmenter on `data`; later arguments override the tiny ones."""
+    overrides = segmentation_overrides(data, output)
+    return run_tool("train", SEGMENTATION_CONFIG, *overrides, *arguments)
+
+
+def segmentation_overrides(data: Path, output: Path) -> list[str]:
+    return [*SEGMENTATION_NETWORK, f"data.root={data}", f"training.output={output}"]
+
+
 def only_run(output: Path) -> Path:
     """The one run under an output folder."""
     (run,) = output.glob("*/*")
@@ -123,4 +156,13 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def config_of(data: Path, *overrides: str) -> DetectionConfig:
-    return load_config(CONFIG, [*tiny_overrides(data, Path("runs")), *overrides])
+    config = load_config(CONFIG, [*tiny_overrides(data, Path("runs")), *overrides])
+    assert isinstance(config, DetectionConfig)
+    return config
+
+
+def segmentation_config_of(data: Path, *overrides: str) -> SegmentationConfig:
+    changes = [*segmentation_overrides(data, Path("runs")), *overrides]
+    config = load_config(SEGMENTATION_CONFIG, changes)
+    assert isinstance(config, SegmentationConfig)
+    return config

@@ -4,7 +4,8 @@ import pytest
 from pydantic import Field
 
 from mnv2_dense.config.fields import NotAllowedError, adapt, allowed, key_schema
-from mnv2_dense.config.schema import DetectionConfig, Section
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.config.sections import Section
 
 
 class Sample(Section):

@@ -69,6 +69,7 @@ def test_overrides_win_and_the_later_one_holds(file: Path) -> None:
 
 def test_null_takes_an_optional_value_back(file: Path) -> None:
     config = load_config(file, ["decode.max_candidates=5", "decode.max_candidates=null"])
+    assert isinstance(config, DetectionConfig)
     assert config.decode.max_candidates is None
 
 
@@ -150,7 +151,10 @@ def test_configs_are_frozen(file: Path) -> None:
             "training:\n\tepochs: 1\n",
             "config.yaml:2: a tab in the indentation; YAML indents with spaces",
         ),
-        ("task: segmentaton\n", "config.yaml:1: task cannot be 'segmentaton'; allowed: detection"),
+        (
+            "task: segmentaton\n",
+            "config.yaml:1: task cannot be 'segmentaton'; allowed: detection, segmentation",
+        ),
         ("", "config.yaml: not a config; it must hold sections of `key: value` lines"),
         ("- 1\n", "config.yaml: not a config; it must hold sections of `key: value` lines"),
         (b"name: \xe9\n", "config.yaml: not a text in UTF-8, so not a config file"),
@@ -185,7 +189,7 @@ def test_mistakes_in_an_override(file: Path, override: str, message: str) -> Non
 
 def test_an_unknown_task_in_an_override_is_refused(file: Path) -> None:
     assert refusal(file, "name: a\n", "task=x") == (
-        "config.yaml: override task=x: task cannot be 'x'; allowed: detection"
+        "config.yaml: override task=x: task cannot be 'x'; allowed: detection, segmentation"
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from mnv2_dense.detection.coco import CocoIndex, read_coco
+from mnv2_dense.detection.coco import read_coco
+from mnv2_dense.detection.index import DetectionIndex
 
 Json = dict[str, Any]
 WIDTH, HEIGHT = 40, 30
@@ -52,6 +53,6 @@ class Folder:
                 self.images / f"{number}.png"
             )
 
-    def read(self, data: object) -> CocoIndex:
+    def read(self, data: object) -> DetectionIndex:
         self.file.write_text(json.dumps(data))
         return read_coco(self.file, self.images)

@@ -1,20 +1,15 @@
 import copy
 import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
-from multiprocessing.reduction import ForkingPickler
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from mnv2_dense.detection.coco import BoxReport, CocoIndex, read_coco
+from mnv2_dense.detection.coco import read_coco
+from mnv2_dense.detection.index import BoxReport
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import Category, ImageSize
 from tests.detection.coco_folder import HEIGHT, WIDTH, Folder, Json, annotation, content
@@ -217,82 +212,6 @@ def test_missing_pictures_are_counted_and_the_first_are_listed(folder: Folder) -
         data["images"].append({"id": number + 1000, "file_name": f"lost{number}.png", **size})
     with pytest.raises(UserError, match=r"lost0\.png, .*lost4\.png and 4 more"):
         folder.read(data)
-
-
-def synthetic(images: int, boxes_per_image: int) -> CocoIndex:
-    count = images * boxes_per_image
-    names = b"000000000000.jpg" * images
-    return CocoIndex(
-        Path("images"),
-        (Category(1, "thing"),),
-        BoxReport("none", 0, 0, (), ()),
-        image_ids=torch.arange(images),
-        sizes=torch.full((images, 2), 480),
-        boxes=torch.rand(count, 4),
-        labels=torch.zeros(count, dtype=torch.int64),
-        box_offsets=torch.arange(images + 1) * boxes_per_image,
-        file_names=torch.frombuffer(bytearray(names), dtype=torch.uint8),
-        file_name_offsets=torch.arange(images + 1) * 16,
-    )
-
-
-class Reading(Dataset[int]):
-    """Touches an image's annotations as training does, and tells the worker's own memory."""
-
-    def __init__(self, index: CocoIndex) -> None:
-        self.entries = index
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __getitem__(self, index: int) -> int:
-        self.entries.targets(index)
-        self.entries.path(index)
-        self.entries.size(index)
-        last = index % 2000 == 1999
-        return psutil.Process(os.getpid()).memory_full_info().uss if last else 0
-
-
-def memory_by_epoch(loader: DataLoader[int]) -> Iterator[float]:
-    """Unshared MiB of the hungriest worker at the end of each of three epochs."""
-    for _ in range(3):
-        yield max(int(batch.max()) for batch in loader) / 2**20
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="measures forked workers")
-def test_memory_does_not_grow_with_size_workers_or_epochs() -> None:
-    used = {}
-    for images in (8_000, 80_000):
-        index = synthetic(images, boxes_per_image=10)
-        loader = DataLoader(Reading(index), batch_size=2000, num_workers=2, persistent_workers=True)
-        used[images] = list(memory_by_epoch(loader))
-    # The allocator's own pages vary by about 4 MiB. A copy of the larger index would be 20 MiB,
-    # and one list of boxes per image took 55 MiB more.
-    assert used[80_000][2] - used[80_000][0] < 8, used
-    assert used[80_000][2] - used[8_000][2] < 10, used
-
-
-def test_a_pickled_index_does_not_copy_its_data() -> None:
-    index = synthetic(20_000, boxes_per_image=10)
-    tensors = [value for value in vars(index).values() if isinstance(value, Tensor)]
-    assert len(tensors) == 7
-    assert all(tensor.is_shared() for tensor in tensors)
-    assert len(ForkingPickler.dumps(index)) < 10_000
-    assert index.boxes.nbytes > 3_000_000
-
-
-def double_first_box(index: CocoIndex) -> None:
-    index.boxes[0] = index.boxes[0] * 2
-
-
-def test_a_spawned_process_reads_the_same_memory() -> None:
-    index = synthetic(10, boxes_per_image=1)
-    before = index.boxes[0].clone()
-    process = multiprocessing.get_context("spawn").Process(target=double_first_box, args=(index,))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-    assert torch.equal(index.boxes[0], before * 2)
 
 
 @pytest.mark.parametrize(("split", "images"), [("train2017", 343), ("val2017", 206)])

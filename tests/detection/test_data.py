@@ -7,15 +7,16 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mnv2_dense.detection.coco import CocoIndex, read_coco
+from mnv2_dense.detection.coco import read_coco
 from mnv2_dense.detection.data import DetectionDataset, collate
+from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import BoxTargets, DetectionSample, ImageSize, SampleKey
 from tests.detection.coco_folder import HEIGHT, WIDTH, Folder, content
 
 
-def dataset(index: CocoIndex, seed: int = 0) -> DetectionDataset:
+def dataset(index: DetectionIndex, seed: int = 0) -> DetectionDataset:
     transform = TrainTransform(ImageSize(48, 64), (124, 116, 104), 0.5, 0.5, 3.0, 0.8, 0.3, 0.5)
     return DetectionDataset(index, transform, seed)
 

@@ -2,14 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mnv2_dense.detection.draw import (
-    GAP,
-    Picture,
-    draw_detections,
-    draw_targets,
-    label_color,
-    side_by_side,
-)
+from mnv2_dense.detection.draw import draw_detections, draw_targets, label_color
+from mnv2_dense.drawing import Picture
 from mnv2_dense.structures import BoxTargets, Detections
 
 NAMES = ("cat", "größter Hund")
@@ -60,14 +54,6 @@ def test_a_read_only_picture_is_drawn_on() -> None:
     picture = gray()
     picture.flags.writeable = False
     assert (draw_targets(picture, BoxTargets(*detections()[::2]), NAMES) != 128).any()
-
-
-def test_pictures_stand_side_by_side() -> None:
-    both = side_by_side(gray(4, 5), np.zeros((4, 3, 3), np.uint8))
-    assert both.shape == (4, 5 + GAP + 3, 3)
-    assert (both[:, :5] == 128).all()
-    assert (both[:, 5 : 5 + GAP] == 255).all()
-    assert (both[:, 5 + GAP :] == 0).all()
 
 
 def test_classes_have_different_bright_colours() -> None:

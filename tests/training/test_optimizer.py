@@ -1,10 +1,13 @@
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from mnv2_dense.training.optimizer import build_optimizer, parameter_groups
+from mnv2_dense.training.schedule import learning_rate_factor
 
 RECIPE: dict[str, Any] = {
     "learning_rate": 0.1,
@@ -68,3 +71,59 @@ def test_nesterov_without_momentum_is_plain_sgd() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(ValueError, match=r"adam.*sgd, rmsprop, adamw"):
         build_optimizer(nn.Linear(2, 2), name="adam", **RECIPE)
+
+
+def two_parts() -> nn.Module:
+    """A network as ours are, and a part whose name only begins like the backbone's."""
+    return nn.ModuleDict(
+        {
+            name: nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+            for name in ("backbone", "backbones", "head")
+        }
+    )
+
+
+def test_the_head_may_have_its_own_rate() -> None:
+    module = two_parts()
+    optimizer = build_optimizer(module, name="sgd", head_rate_factor=10.0, **RECIPE)
+    found = {
+        (round(group["lr"], 6), group["weight_decay"]): names(module, group)
+        for group in optimizer.param_groups
+    }
+    others = ("backbones", "head")
+    assert found == {
+        (0.1, 0.01): {"backbone.0.weight"},
+        (0.1, 0.0): {"backbone.0.bias", "backbone.1.weight", "backbone.1.bias"},
+        (1.0, 0.01): {f"{part}.0.weight" for part in others},
+        (1.0, 0.0): {f"{part}.{n}" for part in others for n in ("0.bias", "1.weight", "1.bias")},
+    }
+
+
+def test_without_a_factor_the_groups_are_those_of_the_decay() -> None:
+    assert len(build_optimizer(two_parts(), name="sgd", **RECIPE).param_groups) == 2
+
+
+def test_the_schedule_keeps_the_ratio_of_the_rates() -> None:
+    total = 5
+    poly = partial(
+        learning_rate_factor,
+        total_steps=total,
+        name="poly",
+        warmup_steps=2,
+        warmup_factor=0.1,
+        final_factor=0.0,
+        power=0.9,
+        milestones=(),
+        gamma=1.0,
+    )
+    optimizer = build_optimizer(two_parts(), name="sgd", head_rate_factor=10.0, **RECIPE)
+    schedule = LambdaLR(optimizer, poly)
+    rates = []
+    for _ in range(total):
+        slow, _, fast, _ = (group["lr"] for group in optimizer.param_groups)
+        assert fast == pytest.approx(10 * slow)
+        rates.append(slow)
+        optimizer.step()
+        schedule.step()
+    assert len(set(rates)) == total
+    assert rates == pytest.approx([0.1 * poly(step) for step in range(total)])

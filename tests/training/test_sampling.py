@@ -3,7 +3,7 @@ from itertools import product
 import pytest
 
 from mnv2_dense.structures import SampleKey
-from mnv2_dense.training.sampling import EpochSampler
+from mnv2_dense.training.sampling import EpochSampler, sample_seed
 
 SHARES = list(product([1, 2, 3, 5], [1, 2, 7, 12]))
 
@@ -65,3 +65,20 @@ def test_skip_leaves_out_the_first_samples_once() -> None:
     sampler.skip_once(3)
     assert [key.index for key in sampler] == [3, 4]
     assert [key.index for key in sampler] == [0, 1, 2, 3, 4]
+
+
+def test_sample_seeds_are_repeatable_and_all_different() -> None:
+    keys = [(seed, SampleKey(i, epoch)) for seed in (0, 1, 7) for i in range(9) for epoch in (0, 1)]
+    seeds = [sample_seed(seed, key) for seed, key in keys]
+    assert [sample_seed(seed, key) for seed, key in keys] == seeds
+    assert len(set(seeds)) == len(keys)
+    assert all(0 <= seed < 2**64 for seed in seeds)
+    # Index, epoch and seed do not trade places.
+    assert len({sample_seed(1, SampleKey(2, 3)), sample_seed(1, SampleKey(3, 2))}) == 2
+    assert len({sample_seed(1, SampleKey(2, 3)), sample_seed(2, SampleKey(1, 3))}) == 2
+
+
+def test_sample_seeds_stay_what_they_were() -> None:
+    # A run resumed under a newer release must go on with the same augmentation.
+    assert sample_seed(0, SampleKey(0, 0)) == 15793235383387715774
+    assert sample_seed(3, SampleKey(index=5, epoch=2)) == 16915429354210642500

@@ -1,0 +1,132 @@
+"""The trainer of a run, whatever its task: hardware, precision, logs, callbacks."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+
+from mnv2_dense.config.schema import Config
+from mnv2_dense.training.averaging import ema_callback
+from mnv2_dense.training.best import BestCheckpoint
+from mnv2_dense.training.checkpoint_io import AtomicCheckpointIO
+from mnv2_dense.training.interrupt import InterruptCheckpoint
+from mnv2_dense.training.norms import FreezeNorms, SameNormsEverywhere
+from mnv2_dense.training.progress import RunProgress
+from mnv2_dense.training.runs import checkpoint_folder
+from mnv2_dense.training.seeding import SeedSteps
+from mnv2_dense.training.throughput import ImagesPerSecond
+from mnv2_dense.training.validation import ValidateEvery
+
+_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def build_trainer(config: Config, run: Path, score: str) -> pl.Trainer:
+    """Lightning's trainer for a run.
+
+    Args:
+        config: What to build.
+        run: Folder of its logs and checkpoints.
+        score: What chooses the best checkpoint and stops early, as the task logs it.
+    """
+    training = config.training
+    trainer = pl.Trainer(
+        **trainer_options(config),
+        default_root_dir=run,
+        plugins=[AtomicCheckpointIO()],
+        max_epochs=training.epochs,
+        max_steps=-1 if training.max_steps is None else training.max_steps,
+        accumulate_grad_batches=training.accumulate_batches,
+        gradient_clip_val=training.gradient_clip_norm,
+        sync_batchnorm=training.sync_batchnorm and count_processes(config) > 1,
+        log_every_n_steps=training.log_every,
+        num_sanity_val_steps=0,
+        # ValidateEvery changes it, but not before the first whole epoch of a resumed run.
+        check_val_every_n_epoch=training.validate_every,
+        logger=[
+            CSVLogger(run, name="", version=""),
+            TensorBoardLogger(run, name="", version="tensorboard"),
+        ],
+        callbacks=build_callbacks(config, run, score),
+    )
+    # With `max_steps` Lightning 2.6 takes a whole epoch for an unfinished one when it resumes, and
+    # would count the next epoch without training it.
+    trainer.fit_loop._iteration_based_training = lambda: False
+    return trainer
+
+
+def trainer_options(config: Config) -> dict[str, Any]:
+    """What training and evaluation share: hardware, precision, determinism."""
+    training = config.training
+    return {
+        "accelerator": training.accelerator,
+        "devices": training.devices,
+        "strategy": _strategy(config),
+        "num_nodes": training.num_nodes,
+        "precision": _PRECISION[training.precision],
+        "deterministic": training.deterministic,
+        "use_distributed_sampler": False,
+        "enable_model_summary": False,
+    }
+
+
+def count_processes(config: Config) -> int:
+    """Processes of the whole run."""
+    training = config.training
+    if training.devices != "auto":
+        return training.devices * training.num_nodes
+    gpus = torch.cuda.device_count() if training.accelerator in ("auto", "gpu") else 1
+    return max(gpus, 1) * training.num_nodes
+
+
+def _strategy(config: Config) -> str | DDPStrategy:
+    # DDP would send rank 0's buffers at every forward pass, also in validation, where the
+    # processes may have different numbers of batches; SameNormsEverywhere does it once.
+    return DDPStrategy(broadcast_buffers=False) if count_processes(config) > 1 else "auto"
+
+
+def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
+    """What watches a run; the order matters where the classes say so."""
+    training = config.training
+    folder = checkpoint_folder(run)
+    callbacks: list[Callback] = [
+        RunProgress(),
+        SeedSteps(training.seed),
+        ImagesPerSecond(training.log_every),
+        LearningRateMonitor("step"),
+    ]
+    if training.ema_decay is not None:
+        callbacks.append(ema_callback(training.ema_decay))
+    if training.freeze_norm_epochs:
+        callbacks.append(FreezeNorms(training.freeze_norm_epochs))
+    # After the average: it evens out the buffers that the average has swapped in.
+    callbacks += [SameNormsEverywhere(), ValidateEvery(training.validate_every)]
+    if training.early_stopping_patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                score,
+                mode="max",
+                patience=training.early_stopping_patience,
+                # Patience counts evaluations, and between them there is no score to look at.
+                check_on_train_epoch_end=False,
+            )
+        )
+    best = BestCheckpoint(folder, score)
+    last = ModelCheckpoint(
+        folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    return [*callbacks, best, last, InterruptCheckpoint(folder)]
+
+
+def set_threads(config: Config) -> None:
+    """Limits the CPU threads of this process as the config says."""
+    if config.training.threads is not None:
+        torch.set_num_threads(config.training.threads)

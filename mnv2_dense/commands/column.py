@@ -1,0 +1,73 @@
+"""What the commands ask of each kind of task: its words, files and pictures."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from mnv2_dense.drawing import Picture
+from mnv2_dense.structures import Category, ImageSize
+
+
+class Source(NamedTuple):
+    """A picture to predict: its file, its number among all, and the name of its results."""
+
+    path: Path
+    number: int
+    name: str
+
+
+class Prediction(NamedTuple):
+    """What one picture gave: in words, and as JSON records."""
+
+    words: str
+    records: list[dict[str, Any]]
+
+
+class Column(ABC):
+    """One kind of task as a user meets it.
+
+    Args:
+        task: The Lightning module.
+        categories: Its classes in label order.
+        size: The network's input.
+    """
+
+    records_name: ClassVar[str]
+    """File of the records of all predicted pictures."""
+    result_folders: ClassVar[tuple[str, ...]]
+    """Folders, below the output folder, of the pictures that a prediction writes."""
+
+    def __init__(self, task: Any, categories: Sequence[Category], size: ImageSize) -> None:
+        self.task = task
+        self.size = size
+        self.names = [category.name for category in categories]
+        self.categories = list(categories)
+
+    @abstractmethod
+    def describe_split(self, index: Any) -> str:
+        """How much a split holds: `343 images, 2974 boxes`."""
+
+    @abstractmethod
+    def describe_batch(self, batch: Any) -> str:
+        """What a training batch holds beside its images."""
+
+    @abstractmethod
+    def tables(self) -> list[str]:
+        """The scores of the task's last evaluation, as tables."""
+
+    @abstractmethod
+    def write_results(self, out: Path) -> list[Path]:
+        """Writes what an evaluation leaves beside `metrics.json`."""
+
+    @abstractmethod
+    def draw_pair(self, index: Any, position: int) -> tuple[str, Picture]:
+        """A picture of a measured set, ground truth left and prediction right, and its name."""
+
+    @abstractmethod
+    def predict(self, source: Source, out: Path) -> Prediction:
+        """Predicts one picture, upright, and writes what there is to see of it below `out`.
+
+        Raises:
+            UserError: The picture cannot be read.
+        """

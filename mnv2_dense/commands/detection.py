@@ -1,0 +1,102 @@
+"""A detector as the commands show it: boxes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.ops import box_convert
+from typing_extensions import override
+
+from mnv2_dense.commands.column import Column, Prediction, Source
+from mnv2_dense.detection.draw import draw_detections, draw_targets
+from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.detection.scoring import coco_results, per_class_table, summary_table
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.detection.transforms import EvalTransform
+from mnv2_dense.drawing import Picture, enlarge, side_by_side
+from mnv2_dense.images import read_image
+from mnv2_dense.structures import (
+    BoxTargets,
+    Category,
+    DetectionBatch,
+    Detections,
+    ImageSize,
+)
+
+PICTURE_THRESHOLD = 0.3
+"""Score from which a detection is drawn beside the ground truth."""
+
+
+class DetectionColumn(Column):
+    """See `Column`."""
+
+    task: DetectionTask
+    records_name = "detections.json"
+    result_folders = ("",)
+
+    @override
+    def describe_split(self, index: DetectionIndex) -> str:
+        return f"{len(index)} images, {index.boxes.shape[0]} boxes"
+
+    @override
+    def describe_batch(self, batch: DetectionBatch) -> str:
+        return f"{sum(len(targets.labels) for targets in batch.targets)} boxes"
+
+    @override
+    def tables(self) -> list[str]:
+        return [per_class_table(self.task.scores), summary_table(self.task.scores)]
+
+    @override
+    def write_results(self, out: Path) -> list[Path]:
+        path = out / "detections.json"
+        path.write_text(json.dumps(self.task.results) + "\n")
+        return [path]
+
+    @override
+    def draw_pair(self, index: DetectionIndex, position: int) -> tuple[str, Picture]:
+        image_id = index.image_id(position)
+        found = detections_of(self.task.results, image_id, index.categories)
+        image, factor = enlarge(read_image(index.path(position)))
+        targets = index.targets(position)
+        left = draw_targets(image, BoxTargets(targets.boxes * factor, targets.labels), self.names)
+        enlarged = Detections(found.boxes * factor, found.scores, found.labels)
+        right = draw_detections(image, enlarged, self.names, PICTURE_THRESHOLD)
+        return str(image_id), side_by_side(left, right)
+
+    @override
+    def predict(self, source: Source, out: Path) -> Prediction:
+        image = read_image(source.path, upright=True)
+        detections = self._detect(image)
+        target = out / f"{source.name}.png"
+        Image.fromarray(draw_detections(image, detections, self.names)).save(target)
+        found = coco_results([source.number], [detections], self.categories)
+        records = [{**result, "file_name": source.path.name} for result in found]
+        return Prediction(f"{len(records)} boxes -> {target}", records)
+
+    def _detect(self, image: np.ndarray) -> Detections:
+        size = ImageSize(*image.shape[:2])
+        transform = EvalTransform(self.size)
+        resized = transform(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))[0]
+        images = torch.from_numpy(resized).permute(2, 0, 1).unsqueeze(0)
+        nothing = BoxTargets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+        batch = DetectionBatch(images, [nothing], [0], [size])
+        with torch.inference_mode():
+            return self.task.predict_step(batch, 0)[0]
+
+
+def detections_of(
+    results: Sequence[dict[str, Any]], image_id: int, categories: Sequence[Category]
+) -> Detections:
+    """The detections of one image out of COCO results."""
+    labels = {category.category_id: label for label, category in enumerate(categories)}
+    own = [result for result in results if result["image_id"] == image_id]
+    boxes = torch.tensor([result["bbox"] for result in own]).reshape(-1, 4)
+    return Detections(
+        box_convert(boxes, "xywh", "xyxy"),
+        torch.tensor([result["score"] for result in own]),
+        torch.tensor([labels[result["category_id"]] for result in own], dtype=torch.int64),
+    )

@@ -1,0 +1,89 @@
+"""A segmenter as the commands show it: label maps."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from typing_extensions import override
+
+from mnv2_dense.commands.column import Column, Prediction, Source
+from mnv2_dense.drawing import Picture, enlarge, side_by_side
+from mnv2_dense.images import read_image
+from mnv2_dense.segmentation.draw import class_shares, draw_label_map, encode_label_map
+from mnv2_dense.segmentation.index import SegmentationIndex
+from mnv2_dense.segmentation.scoring import draw_confusion_matrix, per_class_table, summary_table
+from mnv2_dense.segmentation.task import SegmentationTask
+from mnv2_dense.structures import IGNORE_INDEX, ImageSize, SegmentationBatch
+
+
+class SegmentationColumn(Column):
+    """See `Column`."""
+
+    task: SegmentationTask
+    records_name = "shares.json"
+    result_folders = ("label_maps", "overlays")
+
+    @override
+    def describe_split(self, index: SegmentationIndex) -> str:
+        return f"{len(index)} images"
+
+    @override
+    def describe_batch(self, batch: SegmentationBatch) -> str:
+        return f"{(batch.label_maps == IGNORE_INDEX).double().mean():.0%} void"
+
+    @override
+    def tables(self) -> list[str]:
+        return [per_class_table(self.task.scores), summary_table(self.task.scores)]
+
+    @override
+    def write_results(self, out: Path) -> list[Path]:
+        scores = self.task.scores
+        table, picture = out / "confusion_matrix.csv", out / "confusion_matrix.png"
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["true class", *self.names])
+            for name, row in zip(self.names, scores.confusion_matrix.tolist(), strict=True):
+                writer.writerow([name, *row])
+        Image.fromarray(draw_confusion_matrix(scores)).save(picture)
+        return [table, picture]
+
+    @override
+    def draw_pair(self, index: SegmentationIndex, position: int) -> tuple[str, Picture]:
+        image = read_image(index.path(position))
+        maps = (index.label_map(position), self._segment(image))
+        enlarged, factor = enlarge(image)
+        drawn = [
+            draw_label_map(enlarged, label_map.repeat(factor, 0).repeat(factor, 1), self.names)
+            for label_map in maps
+        ]
+        return index.image_id(position).replace("/", "_"), side_by_side(*drawn)
+
+    @override
+    def predict(self, source: Source, out: Path) -> Prediction:
+        image = read_image(source.path, upright=True)
+        label_map = self._segment(image)
+        target = out / "label_maps" / f"{source.name}.png"
+        encode_label_map(label_map).save(target)
+        overlay = draw_label_map(image, label_map, self.names)
+        Image.fromarray(overlay).save(out / "overlays" / f"{source.name}.png")
+        height, width = label_map.shape
+        shares = class_shares(label_map, self.names)
+        record = {
+            "file_name": source.path.name,
+            "label_map": str(target.relative_to(out)),
+            "width": width,
+            "height": height,
+            "shares": shares,
+        }
+        return Prediction(f"{', '.join(list(shares)[:3])} -> {target}", [record])
+
+    def _segment(self, image: np.ndarray) -> np.ndarray:
+        """The label map [H, W] of an image [H, W, 3]."""
+        images = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).to(self.task.device)
+        size = ImageSize(*image.shape[:2])
+        batch = SegmentationBatch(images, images[:, 0], [size], [""])
+        self.task.eval()
+        with torch.inference_mode():
+            return self.task.predict_step(batch, 0)[0].cpu().numpy()

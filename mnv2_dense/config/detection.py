@@ -1,0 +1,152 @@
+"""What the config of a detector may hold."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mnv2_dense.config.sections import (
+    Backbone,
+    Count,
+    CountOrZero,
+    Data,
+    Fraction,
+    Input,
+    NotNegative,
+    Optimizer,
+    Positive,
+    RunName,
+    Schedule,
+    Section,
+    Training,
+    Width,
+)
+
+
+class DetectionData(Data):
+    """Where the pictures and boxes are, in COCO's own layout."""
+
+    root: str = "data/coco"
+    """Folder of the data set, relative to the working directory or absolute."""
+    train_images: str = "train2017"
+    """Folder of the training pictures, relative to `root` or absolute."""
+    train_annotations: str = "annotations/instances_train2017.json"
+    """COCO instances file of the training pictures, relative to `root` or absolute."""
+    val_images: str = "val2017"
+    """Folder of the validation pictures, relative to `root` or absolute."""
+    val_annotations: str = "annotations/instances_val2017.json"
+    """COCO instances file of the validation pictures, relative to `root` or absolute."""
+    num_classes: Count | None = None
+    """Classes without background; null takes the annotation file's, a number is checked with it."""
+
+
+class DetectionAugmentation(Section):
+    """Changes made to training pictures; evaluation only resizes."""
+
+    photometric: Fraction = 0.5
+    """Probability of each of brightness, contrast, saturation and hue distortion."""
+    expand: Fraction = 0.5
+    """Probability of placing the picture on a larger canvas of the mean colour (zoom-out)."""
+    expand_max_ratio: Annotated[float, Field(ge=1)] = 4.0
+    """Largest ratio of the canvas side to the picture side."""
+    iou_crop: Fraction = 0.8571
+    """Probability of a crop with a minimum IoU with some box (SSD: 6 of its 7 options crop)."""
+    iou_crop_min_scale: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Smallest ratio of the crop side to the picture side."""
+    horizontal_flip: Fraction = 0.5
+    """Probability of a left-right flip."""
+
+
+class DetectionHead(Section):
+    """SSDLite's extra levels and prediction layers (paper, section 6.2)."""
+
+    extra_channels: tuple[Count, ...] = (512, 256, 256, 128)
+    """Output channels of the levels added below stride 32, each halving the resolution."""
+    width_mult: Width = 1.0
+    """Width multiplier on `extra_channels` (never below 16 channels)."""
+
+
+class Anchors(Section):
+    """The released SSD anchor generator."""
+
+    min_scale: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Anchor scale of the first level, as a share of the shorter input side."""
+    max_scale: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Anchor scale of the last level."""
+    aspect_ratios: tuple[Positive, ...] = (1.0, 2.0, 0.5, 3.0, 0.3333)
+    """Width / height of the anchors of every level but the first."""
+    reduce_lowest_level: bool = True
+    """Three anchors on the first level: a small square and two of ratio 2 and 1/2."""
+
+    @model_validator(mode="after")
+    def _scales_grow(self) -> "Anchors":
+        if self.min_scale >= self.max_scale:
+            raise ValueError("min_scale must be below max_scale")
+        return self
+
+
+class Matching(Section):
+    """Which anchors stand for which ground truth."""
+
+    match_iou_threshold: Fraction = 0.5
+    """An anchor of at least this IoU with a box is positive for it."""
+    force_match: bool = True
+    """Every ground truth also takes its best anchor, whatever their IoU."""
+
+
+class DetectionLoss(Section):
+    """Classification and localisation loss of SSD."""
+
+    classification: Literal["softmax", "sigmoid", "focal"] = "softmax"
+    """Cross-entropy over classes, one sigmoid per class (TF release), or sigmoid focal loss."""
+    classification_weight: NotNegative = 1.0
+    """Factor of the classification loss."""
+    localization_weight: NotNegative = 1.0
+    """Factor of the smooth L1 loss on box deltas."""
+    negatives_per_positive: Positive = 3.0
+    """Hardest negatives kept per positive anchor (softmax and sigmoid)."""
+    min_negatives_per_image: CountOrZero = 3
+    """Negatives kept in an image that has too few positives."""
+    max_examples_per_image: Count = 3000
+    """Anchors considered by hard-negative mining, highest loss first."""
+    mining_nms_iou: Fraction | None = None
+    """IoU of the NMS before mining (TF release: 0.99); null skips it, as the SSD paper does."""
+    focal_alpha: Fraction = 0.25
+    """Weight of the positive class in focal loss."""
+    focal_gamma: NotNegative = 2.0
+    """Focusing exponent of focal loss."""
+
+
+class Decode(Section):
+    """From raw outputs to boxes."""
+
+    score_threshold: Fraction = 0.01
+    """Detections of a lower score are dropped."""
+    nms_iou_threshold: Fraction = 0.6
+    """Overlap above which the lower-scored box of a class is dropped (TF release: 0.6)."""
+    max_candidates: Count | None = 1000
+    """Best class-anchor pairs per image that enter NMS; null lets all in."""
+    max_detections_per_class: Count | None = None
+    """Detections kept per class and image (TF release: 100); null keeps all."""
+    max_detections: Count = 100
+    """Detections kept per image; COCO evaluates 100."""
+
+
+class DetectionConfig(Section):
+    """A detector, its data and its training."""
+
+    task: Literal["detection"] = "detection"
+    """What the network predicts."""
+    name: RunName = "ssdlite"
+    """Name of the runs of this config: letters, digits, `_`, `.` and `-`."""
+    data: DetectionData = DetectionData()
+    input: Input = Input()
+    augmentation: DetectionAugmentation = DetectionAugmentation()
+    backbone: Backbone = Backbone()
+    head: DetectionHead = DetectionHead()
+    anchors: Anchors = Anchors()
+    matching: Matching = Matching()
+    loss: DetectionLoss = DetectionLoss()
+    decode: Decode = Decode()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    training: Training = Training()

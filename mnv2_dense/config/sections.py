@@ -1,0 +1,163 @@
+"""The sections that every task shares: keys, defaults and their meaning.
+
+The string under a key is its documentation; `--print-schema` shows it. A file has three
+levels only: file, section, key.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+PerChannel = tuple[float, float, float]
+InputSide = Annotated[int, Field(ge=32, le=4096)]
+Width = Annotated[float, Field(gt=0, le=8)]
+Momentum = Annotated[float, Field(gt=0, le=1)]
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class Section(BaseModel):
+    """A group of keys: frozen, and closed to keys it does not name."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Data(Section):
+    """What every data section begins with."""
+
+    root: str = "data"
+    """Folder of the data set, relative to the working directory or absolute."""
+    generate: Literal["shapes"] | None = None
+    """Built-in data set to draw into `root` when `root` does not exist."""
+    batch_size: Count = 24
+    """Training images per step and process."""
+    val_batch_size: Count = 24
+    """Validation images per step and process."""
+    num_workers: CountOrZero = 4
+    """Loader processes per training process; 0 loads in the training process itself."""
+
+
+class Input(Section):
+    """What the network is given: size and normalisation."""
+
+    height: InputSide = 320
+    """Height of the network's input in pixels."""
+    width: InputSide = 320
+    """Width of the network's input in pixels."""
+    mean: PerChannel = (123.675, 116.28, 103.53)
+    """Subtracted from RGB values 0-255 (torchvision's ImageNet weights expect the default)."""
+    std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
+    """RGB values are divided by it after the mean is subtracted."""
+
+
+class Backbone(Section):
+    """The feature extractor (paper, Table 2)."""
+
+    name: Literal["mobilenet_v2"] = "mobilenet_v2"
+    """Which network."""
+    width_mult: Width = 1.0
+    """Width multiplier on the channels of every layer, rounded to multiples of 8."""
+    output_stride: Literal[8, 16, 32] = 32
+    """Input pixels per cell of the last map; below 32 later blocks are dilated instead."""
+    padding: Literal["symmetric", "same"] = "symmetric"
+    """`symmetric` pads as torchvision, `same` as TensorFlow."""
+    norm_epsilon: Positive = 0.001
+    """Epsilon of the batch norms (TF release: 0.001; torchvision: 1e-5)."""
+    norm_momentum: Momentum = 0.03
+    """Momentum of running statistics in PyTorch's sense: 1 - TensorFlow's decay."""
+    weights: str | None = None
+    """`imagenet` (torchvision's, downloaded), a path to a local file, or null for random."""
+
+
+class Optimizer(Section):
+    """The optimiser; norms and biases are never decayed."""
+
+    name: Literal["sgd", "rmsprop", "adamw"] = "sgd"
+    """Which optimiser."""
+    learning_rate: Positive = 0.015
+    """Peak learning rate, for the whole batch of all processes as configured."""
+    head_rate_factor: Positive = 1.0
+    """Factor on the learning rate of everything but the backbone."""
+    momentum: Fraction = 0.9
+    """Momentum of SGD and RMSProp."""
+    nesterov: bool = False
+    """Nesterov's form of SGD momentum."""
+    weight_decay: NotNegative = 4e-5
+    """L2 decay of weights (decoupled in AdamW)."""
+    rmsprop_decay: Fraction = 0.9
+    """Decay of RMSProp's running square (TF release: 0.9)."""
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    """AdamW's decay rates."""
+    epsilon: Positive = 1e-8
+    """Epsilon of RMSProp and AdamW (TF release: 1.0 with RMSProp)."""
+
+
+class Schedule(Section):
+    """Learning rate over the run, changed every step."""
+
+    name: Literal["constant", "cosine", "poly", "step"] = "cosine"
+    """Shape after the warm-up."""
+    warmup_steps: CountOrZero = 500
+    """Steps of linear warm-up."""
+    warmup_factor: Annotated[float, Field(gt=0, le=1)] = 0.001
+    """Share of the peak learning rate at the first step."""
+    final_factor: Fraction = 0.0
+    """Share of the peak that cosine and poly end at."""
+    power: Positive = 0.9
+    """Exponent of poly."""
+    milestones: tuple[Fraction, ...] = (0.7, 0.9)
+    """Shares of the run at which step multiplies the rate by `gamma`."""
+    gamma: Fraction = 0.1
+    """Factor of each milestone of step."""
+
+
+class Training(Section):
+    """The run: length, hardware, precision, checkpoints."""
+
+    epochs: Count = 600
+    """Passes over the training set."""
+    max_steps: Count | None = None
+    """Optimiser steps to stop after, if that comes before `epochs`; the schedule follows it."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """Seed of initial weights, data order and augmentation."""
+    deterministic: bool = False
+    """Only deterministic kernels; slower on a GPU."""
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Where to run."""
+    devices: Count | Literal["auto"] = "auto"
+    """Processes per node: GPUs, or CPU processes; `auto` takes every GPU or one CPU process."""
+    num_nodes: Count = 1
+    """Machines in the run."""
+    threads: Count | None = None
+    """CPU threads per process for the network; null leaves PyTorch's choice."""
+    precision: Literal["32", "bf16", "16"] = "32"
+    """Mixed precision: bf16 or fp16; 32 is none."""
+    sync_batchnorm: bool = False
+    """Norm statistics over all processes."""
+    compile: bool = False
+    """torch.compile the network (a minute or two at the first step)."""
+    channels_last: bool = True
+    """Channels-last memory format, faster on CPU and on tensor cores."""
+    accumulate_batches: Count = 1
+    """Batches per optimiser step."""
+    gradient_clip_norm: Positive | None = None
+    """Largest norm of the whole gradient; null does not clip."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of the exponential moving average that is evaluated and saved; null for none."""
+    freeze_norm_epochs: CountOrZero = 0
+    """Last epochs in which batch norms use and keep their running statistics."""
+    validate_every: Count = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+    early_stopping_patience: Count | None = None
+    """Evaluations without a better score before the run stops; null never stops early."""
+    log_every: Count = 50
+    """Steps between logged values."""
+    output: str = "runs"
+    """Folder that holds the run folders, OUTPUT/NAME/DATE-TIME."""

@@ -1,0 +1,213 @@
+"""What the config of a segmenter may hold."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mnv2_dense.config.sections import (
+    Backbone,
+    BelowOne,
+    Count,
+    Data,
+    Fraction,
+    Input,
+    InputSide,
+    Momentum,
+    NotNegative,
+    Optimizer,
+    Positive,
+    RunName,
+    Schedule,
+    Section,
+    Training,
+)
+
+VOID = 255
+"""`structures.IGNORE_INDEX`, written again because a config is read without torch."""
+
+ByteValue = Annotated[int, Field(ge=0, le=255)]
+Color = tuple[ByteValue, ByteValue, ByteValue]
+OutputStride = Literal[8, 16, 32]
+
+
+class SegmentationData(Data):
+    """Where pictures and masks are: VOC's layout, or any folders of pictures and index masks."""
+
+    root: str = "data/VOCdevkit/VOC2012"
+    """Folder of the data set, relative to the working directory or absolute."""
+    train_images: str = "JPEGImages"
+    """Folder of the training pictures, relative to `root` or absolute."""
+    train_masks: str = "SegmentationClass"
+    """Folder of the training masks (augmented VOC: SegmentationClassAug)."""
+    train_list: str | None = "ImageSets/Segmentation/train.txt"
+    """Text file that names a training picture per line; null takes every picture of the folder."""
+    val_images: str = "JPEGImages"
+    """Folder of the validation pictures, relative to `root` or absolute."""
+    val_masks: str = "SegmentationClass"
+    """Folder of the validation masks."""
+    val_list: str | None = "ImageSets/Segmentation/val.txt"
+    """Text file that names a validation picture per line; null takes every picture."""
+    image_suffix: str = ""
+    """End of the pictures' names that their masks lack (Cityscapes: _leftImg8bit.png)."""
+    mask_suffix: str = ".png"
+    """What takes its place in the masks' names (Cityscapes: _gtFine_labelTrainIds.png)."""
+    classes: tuple[str, ...] | None = None
+    """Class names in the order of the mask values, from 0 (VOC: background first)."""
+    num_classes: Count | None = None
+    """Number of classes, background included; by itself it gives unnamed classes."""
+    ignore_index: ByteValue = VOID
+    """Mask value of void, neither trained on nor measured; masks of 0 and 255 need another one."""
+    colors: tuple[Color, ...] | None = None
+    """RGB colour of every class, for masks that are coloured pictures; null refuses those."""
+    ignore_color: Color | None = None
+    """RGB colour of void in such masks."""
+    batch_size: Count = 16
+    """Training images per step and process."""
+    val_batch_size: Count = 8
+    """Validation images per step and process."""
+
+    @model_validator(mode="after")
+    def _classes_agree(self) -> "SegmentationData":
+        names, count = self.classes, self.num_classes
+        if names is not None and count is not None and len(names) != count:
+            raise ValueError(f"num_classes is {count}, but classes has {len(names)} names")
+        if names is not None and len(set(names)) != len(names):
+            raise ValueError("classes has a name twice")
+        count = count if names is None else len(names)
+        if count is None:
+            return self
+        if not 2 <= count <= VOID:
+            raise ValueError(f"{count} classes; 2 to {VOID} are possible")
+        if self.ignore_index < count:
+            raise ValueError(
+                f"ignore_index {self.ignore_index} is a class; the {count} classes have the "
+                f"values 0 to {count - 1}"
+            )
+        if self.colors is not None and len(self.colors) != count:
+            raise ValueError(f"colors has {len(self.colors)} entries for {count} classes")
+        if self.colors is not None and len({*self.colors, self.ignore_color}) != count + 1:
+            raise ValueError("colors and ignore_color have a colour twice")
+        return self
+
+
+class SegmentationInput(Input):
+    """Size of training crops and of evaluation's canvas, and normalisation."""
+
+    height: InputSide = 513
+    """Height of the network's input in pixels (release: a multiple of the stride, and one)."""
+    width: InputSide = 513
+    """Width of the network's input in pixels."""
+
+
+class SegmentationAugmentation(Section):
+    """Changes made to training pictures; evaluation only pads."""
+
+    min_scale: Annotated[float, Field(ge=0.1, le=10)] = 0.5
+    """Smallest factor on the picture's size before the crop."""
+    max_scale: Annotated[float, Field(ge=0.1, le=10)] = 2.0
+    """Largest factor."""
+    scale_step: NotNegative = 0.25
+    """Distance of the factors that are drawn from; 0 draws any number between the two."""
+    horizontal_flip: Fraction = 0.5
+    """Probability of a left-right flip."""
+    photometric: Fraction = 0.0
+    """Probability of each of brightness, contrast, saturation and hue distortion."""
+
+    @model_validator(mode="after")
+    def _scales_grow(self) -> "SegmentationAugmentation":
+        if self.min_scale > self.max_scale:
+            raise ValueError("min_scale must not be above max_scale")
+        return self
+
+
+class SegmentationBackbone(Backbone):
+    """MobileNetV2 up to the tap that the head reads."""
+
+    output_stride: OutputStride = 16
+    """Input pixels per cell of the last map in training; later blocks are dilated instead."""
+    norm_momentum: Momentum = 0.003
+    """Momentum of running statistics in PyTorch's sense: 1 - TensorFlow's decay."""
+
+
+class SegmentationHead(Section):
+    """DeepLabv3's head (paper, section 6.3)."""
+
+    tap: Literal["block_16", "last"] = "block_16"
+    """The map it reads: block_16 has 320 channels (the paper's choice), last has 1280."""
+    aspp: Literal["none", "dense", "separable"] = "none"
+    """Atrous branches: none (the paper's light head), full 3x3 or depthwise-separable 3x3."""
+    atrous_rates: tuple[Count, ...] = (6, 12, 18)
+    """Rates of the branches at output stride 16; doubled at 8, halved at 32."""
+    channels: Count = 256
+    """Channels of every branch and of the projection."""
+    dropout: BelowOne = 0.1
+    """Share of values dropped before the logits in training."""
+    norm_epsilon: Positive = 1e-5
+    """Epsilon of the head's batch norms."""
+    norm_momentum: Momentum | None = None
+    """Momentum of the head's running statistics (release: 0.0003); null takes the backbone's."""
+    activation: Literal["relu", "relu6"] = "relu"
+    """Activation of the head; the release's is ReLU, unlike its backbone's ReLU6."""
+    align_corners: bool = True
+    """Resize rule of all up-sampling: whether corner pixels keep their places (release: yes)."""
+    auxiliary: bool = False
+    """Train a second head on the 96-channel map (block_12); it is not part of the prediction."""
+
+
+class SegmentationLoss(Section):
+    """Cross-entropy over pixels, void left out."""
+
+    class_weights: tuple[NotNegative, ...] | None = None
+    """Weight of every class; null weighs all alike."""
+    hard_pixel_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the pixels that count, those of highest loss; 1 takes all."""
+    auxiliary_weight: NotNegative = 0.4
+    """Factor of the auxiliary head's loss."""
+
+
+class Evaluation(Section):
+    """How pictures are turned into label maps, in evaluation and prediction."""
+
+    output_stride: OutputStride | None = None
+    """Output stride, with the same weights; null keeps the backbone's."""
+    scales: tuple[Annotated[float, Field(gt=0, le=8)], ...] = (1.0,)
+    """Factors on the input whose class probabilities are averaged (multi-scale inference)."""
+    flip: bool = False
+    """Average with the left-right flipped input."""
+    large_pictures: Literal["window", "shrink"] = "window"
+    """A picture above the input's size is read in overlapping windows, or scaled down to fit."""
+    window_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+    """Least share of a window that overlaps with the next."""
+
+    @model_validator(mode="after")
+    def _has_a_scale(self) -> "Evaluation":
+        if not self.scales:
+            raise ValueError("scales needs one factor at least")
+        return self
+
+
+class SegmentationConfig(Section):
+    """A segmenter, its data and its training."""
+
+    task: Literal["segmentation"] = "segmentation"
+    """What the network predicts."""
+    name: RunName = "deeplabv3"
+    """Name of the runs of this config: letters, digits, `_`, `.` and `-`."""
+    data: SegmentationData = SegmentationData()
+    input: SegmentationInput = SegmentationInput()
+    augmentation: SegmentationAugmentation = SegmentationAugmentation()
+    backbone: SegmentationBackbone = SegmentationBackbone()
+    head: SegmentationHead = SegmentationHead()
+    loss: SegmentationLoss = SegmentationLoss()
+    evaluation: Evaluation = Evaluation()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _weights_fit_classes(self) -> "SegmentationConfig":
+        names, weights = self.data.classes, self.loss.class_weights
+        count = self.data.num_classes if names is None else len(names)
+        if weights is not None and count is not None and len(weights) != count:
+            raise ValueError(f"loss.class_weights has {len(weights)} entries for {count} classes")
+        return self

@@ -1,0 +1,1 @@
+"""Segmentation: DeepLabv3 on a mobile backbone."""

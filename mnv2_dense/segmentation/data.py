@@ -1,0 +1,78 @@
+"""Pictures and label maps as samples and batches of the segmenter."""
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import Dataset
+from typing_extensions import override
+
+from mnv2_dense.errors import UserError
+from mnv2_dense.images import read_image
+from mnv2_dense.segmentation.index import SegmentationIndex
+from mnv2_dense.segmentation.masks import size_problem
+from mnv2_dense.segmentation.transforms import SegmentationTransform
+from mnv2_dense.structures import (
+    IGNORE_INDEX,
+    ImageSize,
+    SampleKey,
+    SegmentationBatch,
+    SegmentationSample,
+)
+from mnv2_dense.training.sampling import sample_seed
+
+
+class SegmentationDataset(Dataset[SegmentationSample]):
+    """Samples of an index, read, transformed and ready to be collated.
+
+    Pictures are taken in the orientation they are stored in, since masks are drawn on that:
+    an EXIF rotation is ignored.
+
+    Args:
+        index: The pictures and their masks.
+        transform: Makes a picture and its label map ready for the network.
+        seed: With a sample's epoch and index it decides the sample's augmentation, so the same
+            seed gives the same samples whatever the number of loader processes.
+    """
+
+    def __init__(
+        self, index: SegmentationIndex, transform: SegmentationTransform, seed: int = 0
+    ) -> None:
+        self.index = index
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @override
+    # pyrefly: ignore[bad-override-param-name]  the sampler's keys are no plain indices
+    def __getitem__(self, key: SampleKey) -> SegmentationSample:
+        """The sample `key.index` as augmented in `key.epoch`.
+
+        Raises:
+            UserError: The picture or its mask cannot be read, or their sizes differ.
+        """
+        image = read_image(self.index.path(key.index))
+        label_map = self.index.label_map(key.index)
+        problem = size_problem(ImageSize(*image.shape[:2]), ImageSize(*label_map.shape))
+        if problem:
+            raise UserError(f"{self.index.mask_path(key.index)}: {problem}")
+        image, label_map = self.transform(image, label_map, sample_seed(self.seed, key))
+        return SegmentationSample(
+            image=torch.from_numpy(image).permute(2, 0, 1).contiguous(),
+            label_map=torch.from_numpy(label_map),
+            image_id=self.index.image_id(key.index),
+        )
+
+
+def collate(samples: Sequence[SegmentationSample]) -> SegmentationBatch:
+    """The batch of the samples, in their order, on the smallest canvas that holds them all."""
+    sizes = [ImageSize(*sample.label_map.shape) for sample in samples]
+    canvas = (max(size.height for size in sizes), max(size.width for size in sizes))
+    images = torch.zeros((len(samples), 3, *canvas), dtype=torch.uint8)
+    label_maps = torch.full((len(samples), *canvas), IGNORE_INDEX, dtype=torch.uint8)
+    for place, (sample, size) in enumerate(zip(samples, sizes, strict=True)):
+        images[place, :, : size.height, : size.width] = sample.image
+        label_maps[place, : size.height, : size.width] = sample.label_map
+    image_ids = [sample.image_id for sample in samples]
+    return SegmentationBatch(images, label_maps, sizes, image_ids)

@@ -1,0 +1,158 @@
+"""Reads folders of pictures and masks: VOC's layout, Cityscapes', CamVid's, anyone's."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from mnv2_dense.errors import UserError
+from mnv2_dense.images import (
+    SUFFIXES,
+    find_images,
+    image_size,
+    leaves_folder,
+    list_files,
+    missing_files,
+)
+from mnv2_dense.ops.texts import list_first
+from mnv2_dense.segmentation.index import SegmentationIndex
+from mnv2_dense.segmentation.masks import MaskRule, size_problem
+from mnv2_dense.structures import Category
+
+HOW_TO_GET_VOC = (
+    "To get Pascal VOC 2012, download VOCtrainval_11-May-2012.tar from "
+    "host.robots.ox.ac.uk/pascal/VOC/voc2012 and unpack it; data.root is its folder "
+    "VOCdevkit/VOC2012, which holds JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/"
+)
+
+
+def read_folders(
+    *,
+    images: Path,
+    masks: Path,
+    list_file: Path | None,
+    categories: Sequence[Category],
+    rule: MaskRule,
+    image_suffix: str = "",
+    mask_suffix: str = ".png",
+) -> SegmentationIndex:
+    """The pictures of a folder, or those of it that a list names, with their masks.
+
+    A picture's key is its path below `images` without `image_suffix` (without the file
+    extension if that is empty). Its mask is `masks` / (key + mask_suffix). Keys are the image ids.
+
+    Args:
+        images: Folder of the pictures.
+        masks: Folder of the masks, with the same folders in it.
+        list_file: A text file with a key per line (VOC's ImageSets), in the order wanted. Lines
+            of a picture's and a mask's path, as lists of the augmented VOC have them, stand for
+            the picture's file name. None takes every picture, at every depth, sorted by key.
+        categories: The classes.
+        rule: How the masks are read.
+        image_suffix: End of the pictures' names; empty for any extension of a picture.
+        mask_suffix: End of the masks' names.
+
+    Raises:
+        UserError: A folder, the list, a picture or a mask is missing; the list is empty, no text,
+            or names a picture twice or outside the folder; or a mask is not as large as its
+            picture. All pictures are looked at, and the first offenders are named.
+    """
+    _check_present(images, masks, list_file)
+    if list_file is None:
+        names = [path.relative_to(images).as_posix() for path in find_images(images)]
+        found = _by_key(names, image_suffix)
+        keys = sorted(found)
+        if not keys:
+            raise UserError(f"{images}: no pictures whose names end with {image_suffix}")
+    else:
+        keys = _read_list(list_file, image_suffix)
+        found = _by_key(_names_beside(keys, images), image_suffix)
+        missing = [key + image_suffix for key in keys if key not in found]
+        _refuse(missing, f"{images}: pictures named in {list_file} are missing:")
+    doubled = [" and ".join(found[key]) for key in keys if len(found[key]) > 1]
+    _refuse(doubled, f"{images}: several pictures of one name (set data.image_suffix):")
+    missing = missing_files(masks, [key + mask_suffix for key in keys])
+    _refuse(missing, f"{masks}: masks of pictures in {images} are missing:")
+    image_paths = [images / found[key][0] for key in keys]
+    mask_paths = [masks / (key + mask_suffix) for key in keys]
+    _check_sizes(image_paths, mask_paths)
+    return SegmentationIndex(categories, keys, image_paths, mask_paths, rule)
+
+
+def _check_present(images: Path, masks: Path, list_file: Path | None) -> None:
+    missing = []
+    if list_file is not None and not list_file.is_file():
+        missing.append(f"list of pictures {list_file}")
+    if not images.is_dir():
+        missing.append(f"image folder {images}")
+    if not masks.is_dir():
+        missing.append(f"mask folder {masks}")
+    if missing:
+        raise UserError(f"not found: {' and '.join(missing)}. {HOW_TO_GET_VOC}")
+
+
+def _read_list(file: Path, image_suffix: str) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(
+            f"{file}: cannot be read as a list of pictures in UTF-8 text ({error})"
+        ) from error
+    entries = [line.strip() for line in text.splitlines() if line.strip()]
+    if not entries:
+        raise UserError(f"{file}: the list of pictures is empty")
+    keys = [_key_of_entry(entry, image_suffix) for entry in entries]
+    _refuse(
+        [key for key in keys if leaves_folder(key)],
+        f"{file}: names leave the image folder (absolute or '..'):",
+    )
+    counts = Counter(keys)
+    _refuse([key for key in counts if counts[key] > 1], f"{file}: pictures named twice:")
+    return keys
+
+
+def _key_of_entry(entry: str, image_suffix: str) -> str:
+    columns = entry.split()
+    if len(columns) == 2 and all(PurePosixPath(column).suffix for column in columns):
+        name = PurePosixPath(columns[0]).name
+        return name.removesuffix(image_suffix or PurePosixPath(name).suffix)
+    return PurePosixPath(entry).as_posix()
+
+
+def _names_beside(keys: Iterable[str], images: Path) -> list[str]:
+    """Files in those folders below `images` that the keys are in, relative to it."""
+    parents = {PurePosixPath(key).parent for key in keys}
+    return [
+        (parent / name).as_posix()
+        for parent in sorted(parents)
+        for name in sorted(list_files(images / parent))
+    ]
+
+
+def _by_key(names: Iterable[str], image_suffix: str) -> dict[str, list[str]]:
+    """The pictures among the files, in lists of those that have the same key."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        suffix = image_suffix or PurePosixPath(name).suffix
+        picture = bool(image_suffix) or suffix.lower() in SUFFIXES
+        if picture and name.endswith(suffix):
+            found[name.removesuffix(suffix)].append(name)
+    return dict(found)
+
+
+def _check_sizes(image_paths: Sequence[Path], mask_paths: Sequence[Path]) -> None:
+    """Compares the sizes in the files' headers: a wrong one would fail in the midst of an epoch."""
+    problems = []
+    for image, mask in zip(image_paths, mask_paths, strict=True):
+        try:
+            problem = size_problem(image_size(image), image_size(mask))
+        except UserError as error:
+            problems.append(str(error))
+        else:
+            if problem:
+                problems.append(f"{mask}: {problem}")
+    _refuse(problems, "masks and pictures that cannot be used:")
+
+
+def _refuse(bad: Sequence[str], problem: str) -> None:
+    if bad:
+        raise UserError(f"{problem} {list_first(bad)}")

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
+
+from mnv2_dense.build.trainer import (
+    build_callbacks,
+    build_trainer,
+    count_processes,
+    set_threads,
+    trainer_options,
+)
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.training.averaging import ExponentialAverage
+from mnv2_dense.training.best import BestCheckpoint
+from mnv2_dense.training.interrupt import InterruptCheckpoint
+from mnv2_dense.training.norms import FreezeNorms, SameNormsEverywhere
+from tests.commands import tiny
+
+SCORE = "val/some_score"
+
+
+def config_of(*overrides: str) -> DetectionConfig:
+    return tiny.config_of(Path("data"), *overrides)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "gpus", "processes"),
+    [
+        *(("auto", "auto", 0, 1), ("auto", "auto", 4, 4), ("cpu", "auto", 4, 1)),
+        *(("gpu", "auto", 4, 4), ("gpu", "2", 4, 2), ("cpu", "2", 0, 2)),
+    ],
+)
+def test_number_of_processes(
+    monkeypatch: pytest.MonkeyPatch, accelerator: str, devices: str, gpus: int, processes: int
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    overrides = [f"training.accelerator={accelerator}", f"training.devices={devices}"]
+    assert count_processes(config_of(*overrides)) == processes
+    assert count_processes(config_of(*overrides, "training.num_nodes=3")) == 3 * processes
+
+
+def test_several_processes_do_not_send_buffers() -> None:
+    strategy = trainer_options(config_of("training.devices=2"))["strategy"]
+    assert isinstance(strategy, DDPStrategy)
+    assert strategy._ddp_kwargs["broadcast_buffers"] is False
+    assert trainer_options(config_of())["strategy"] == "auto"
+
+
+def test_trainer_of_a_config(tmp_path: Path) -> None:
+    config = config_of("training.max_steps=7", "training.accumulate_batches=3")
+    trainer = build_trainer(config, tmp_path, SCORE)
+    assert (trainer.max_steps, trainer.max_epochs) == (7, 1)
+    assert trainer.accumulate_grad_batches == 3
+    folders = [Path(str(logger.log_dir)) for logger in trainer.loggers]
+    assert folders == [tmp_path, tmp_path / "tensorboard"]
+
+
+@pytest.mark.parametrize("steps", ["null", "7"])
+def test_a_whole_epoch_is_no_unfinished_one(tmp_path: Path, steps: str) -> None:
+    """Lightning asks it of a run that is resumed at an epoch's end."""
+    loop = build_trainer(config_of(f"training.max_steps={steps}"), tmp_path, SCORE).fit_loop
+    loop.restarting = True
+    assert not loop.restarting
+    loop.epoch_progress.current.ready = 1
+    loop.restarting = True
+    assert loop.restarting
+
+
+def test_callbacks_stand_in_the_order_they_need(tmp_path: Path) -> None:
+    callbacks = build_callbacks(
+        config_of(
+            "training.ema_decay=0.9",
+            "training.freeze_norm_epochs=1",
+            "training.early_stopping_patience=3",
+        ),
+        tmp_path,
+        SCORE,
+    )
+    kinds = [type(callback) for callback in callbacks]
+    # The average is swapped in before its buffers are made equal.
+    assert kinds.index(ExponentialAverage) < kinds.index(SameNormsEverywhere)
+    assert kinds[-3:] == [BestCheckpoint, ModelCheckpoint, InterruptCheckpoint]
+
+
+def test_the_tasks_score_chooses_the_best_and_stops_early(tmp_path: Path) -> None:
+    config = config_of("training.early_stopping_patience=3")
+    callbacks = build_callbacks(config, tmp_path, SCORE)
+    (stopping,) = (each for each in callbacks if isinstance(each, EarlyStopping))
+    assert (stopping.monitor, stopping.patience, stopping.mode) == (SCORE, 3, "max")
+    (best,) = (each for each in callbacks if isinstance(each, BestCheckpoint))
+    assert (best.monitor, best.mode) == (SCORE, "max")
+
+
+def test_callbacks_that_nobody_asked_for_are_absent(tmp_path: Path) -> None:
+    kinds = {type(callback) for callback in build_callbacks(config_of(), tmp_path, SCORE)}
+    assert not kinds & {ExponentialAverage, FreezeNorms, EarlyStopping}
+
+
+def test_threads() -> None:
+    before = torch.get_num_threads()
+    set_threads(config_of())
+    assert torch.get_num_threads() == before
+    try:
+        set_threads(config_of(f"training.threads={before + 1}"))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)

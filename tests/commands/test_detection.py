@@ -1,0 +1,64 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mnv2_dense.build.detection import read_split
+from mnv2_dense.commands.detection import DetectionColumn, detections_of
+from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.drawing import GAP
+from mnv2_dense.structures import Category, ImageSize
+from tests.commands.tiny import config_of
+
+CATEGORIES = (Category(3, "cat"), Category(7, "dog"))
+
+
+@pytest.fixture
+def index(shapes_set: Path) -> DetectionIndex:
+    return read_split(config_of(shapes_set), "val")
+
+
+def column_with(index: DetectionIndex, *results: dict[str, Any]) -> DetectionColumn:
+    task = SimpleNamespace(results=list(results))
+    return DetectionColumn(task, index.categories, ImageSize(64, 64))
+
+
+def test_boxes_are_drawn_on_both_sides(index: DetectionIndex) -> None:
+    position = next(i for i in range(len(index)) if len(index.targets(i).labels))
+    targets = index.targets(position)
+    x1, y1, x2, y2 = targets.boxes[0].tolist()
+    result = {
+        "image_id": index.image_id(position),
+        "category_id": index.categories[int(targets.labels[0])].category_id,
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "score": 0.9,
+    }
+    name, right = column_with(index, result).draw_pair(index, position)
+    _, none = column_with(index).draw_pair(index, position)
+    _, unsure = column_with(index, {**result, "score": 0.1}).draw_pair(index, position)
+    assert name == str(index.image_id(position))
+    middle = (right.shape[1] - GAP) // 2
+    changed = (right != none).any(axis=2)
+    assert not changed[:, : middle + GAP].any()
+    assert changed[:, middle + GAP :].any()
+    assert np.array_equal(unsure, none)  # below the threshold of pictures
+
+
+def test_a_split_is_described(index: DetectionIndex) -> None:
+    boxes = sum(len(index.targets(i).labels) for i in range(len(index)))
+    assert column_with(index).describe_split(index) == f"6 images, {boxes} boxes"
+
+
+def test_detections_of_an_image_out_of_coco_results() -> None:
+    results = [
+        {"image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40], "score": 0.5},
+        {"image_id": 2, "category_id": 3, "bbox": [0, 0, 5, 5], "score": 0.75},
+        {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.25},
+    ]
+    found = detections_of(results, 1, CATEGORIES)
+    assert found.boxes.tolist() == [[10, 20, 40, 60], [1, 2, 4, 6]]
+    assert found.scores.tolist() == [0.5, 0.25]
+    assert found.labels.tolist() == [1, 0]
+    assert detections_of(results, 9, CATEGORIES).boxes.shape == (0, 4)
