@@ -48,7 +48,7 @@ TWINS = {
         ("EvalTransform", "EvalTransform"),
         ("TrainTransform", "TrainTransform"),
     ],
-    "build/{}.py": [
+    "builders/{}.py": [
         *((name, name) for name in ("build_network", "build_loss", "build_task", "build_data")),
         *((name, name) for name in ("coarsest_stride", "count_classes", "read_split")),
         ("build_decoder", "build_inference"),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from mnv2_dense.build import Task, coarsest_stride
-from mnv2_dense.build.parts import input_size
-from mnv2_dense.build.trainer import count_processes
+from mnv2_dense.builders import Task, coarsest_stride
+from mnv2_dense.builders.parts import input_size
+from mnv2_dense.builders.trainer import count_processes
 from mnv2_dense.commands.opening import check_classes, read_card
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from mnv2_dense.build import Task
-from mnv2_dense.build.parts import input_size
+from mnv2_dense.builders import Task
+from mnv2_dense.builders.parts import input_size
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.detection import DetectionColumn
 from mnv2_dense.commands.segmentation import SegmentationColumn

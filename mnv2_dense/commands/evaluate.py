@@ -5,8 +5,8 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from mnv2_dense.build import Index, Task, build_data, build_task
-from mnv2_dense.build.trainer import set_threads, trainer_options
+from mnv2_dense.builders import Index, Task, build_data, build_task
+from mnv2_dense.builders.trainer import set_threads, trainer_options
 from mnv2_dense.commands.checks import check_machine, check_output, check_shares
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv2_dense.build import Task, build_task
+from mnv2_dense.builders import Task, build_task
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mnv2_dense.build import Index
+from mnv2_dense.builders import Index
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.session import say
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv2_dense.build.trainer import set_threads
+from mnv2_dense.builders.trainer import set_threads
 from mnv2_dense.commands.checks import check_output
 from mnv2_dense.commands.column import Column, Source
 from mnv2_dense.commands.columns import column_of

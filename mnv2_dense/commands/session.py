@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from mnv2_dense.build import Index, read_split
+from mnv2_dense.builders import Index, read_split
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.shapes.dataset import generate

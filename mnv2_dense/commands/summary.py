@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from mnv2_dense.build import build_network, count_classes
-from mnv2_dense.build.parts import build_classifier, input_size
+from mnv2_dense.builders import build_network, count_classes
+from mnv2_dense.builders.parts import build_classifier, input_size
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.detection.network import SSDLite
 from mnv2_dense.ops.count import LayerCount, count_layers

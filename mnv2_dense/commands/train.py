@@ -8,8 +8,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch._dynamo.exc import BackendCompilerFailed
 
-from mnv2_dense.build import build_data, build_task
-from mnv2_dense.build.trainer import build_trainer, set_threads
+from mnv2_dense.builders import build_data, build_task
+from mnv2_dense.builders.trainer import build_trainer, set_threads
 from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,

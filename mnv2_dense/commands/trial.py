@@ -9,9 +9,9 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from mnv2_dense.build import Task, build_data, build_task
-from mnv2_dense.build.parts import input_size
-from mnv2_dense.build.trainer import trainer_options
+from mnv2_dense.builders import Task, build_data, build_task
+from mnv2_dense.builders.parts import input_size
+from mnv2_dense.builders.trainer import trainer_options
 from mnv2_dense.commands.checks import check_batch
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mnv2_dense.build import build_task
+from mnv2_dense.builders import build_task
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.detection import DetectionColumn

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnv2_dense.build.detection import read_split
+from mnv2_dense.builders.detection import read_split
 from mnv2_dense.commands.detection import DetectionColumn, detections_of
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.drawing import GAP

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import torch
 
-from mnv2_dense.build import build_task
+from mnv2_dense.builders import build_task
 from mnv2_dense.commands.opening import load_weights, open_checkpoint
 from mnv2_dense.config.schema import DetectionConfig, SegmentationConfig
 from mnv2_dense.segmentation.task import SegmentationTask

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnv2_dense.build.segmentation import read_split
+from mnv2_dense.builders.segmentation import read_split
 from mnv2_dense.commands.opening import open_checkpoint
 from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.drawing import GAP, READABLE_SIDE, class_palette

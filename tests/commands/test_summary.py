@@ -72,7 +72,7 @@ def test_the_classifier_of_the_paper(width: float, parameters: int, multiply_add
     assert totals == {"parameters": parameters, "multiply_adds": multiply_adds}
 
 
-# Other strides and their multiply-adds: tests/build/test_segmentation.py, where none are computed.
+# Other strides and multiply-adds: tests/builders/test_segmentation.py, which computes none.
 @pytest.mark.parametrize(
     ("config", "parameters", "multiply_adds"),
     [

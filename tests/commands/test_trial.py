@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnv2_dense.build import build_network
+from mnv2_dense.builders import build_network
 from mnv2_dense.commands.session import quiet_lightning
 from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config

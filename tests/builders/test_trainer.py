@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 
-from mnv2_dense.build.trainer import (
+from mnv2_dense.builders.trainer import (
     build_callbacks,
     build_trainer,
     count_processes,

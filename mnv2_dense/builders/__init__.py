@@ -1,0 +1,73 @@
+"""The composition root: config to objects. The only place where config meets code.
+
+The functions here choose the task's own; what they return has the same public shape in both.
+"""
+
+from collections.abc import Sequence
+
+from mnv2_dense.builders import detection, segmentation
+from mnv2_dense.config.schema import Config, DetectionConfig
+from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.segmentation.index import SegmentationIndex
+from mnv2_dense.segmentation.network import DeepLabV3
+from mnv2_dense.segmentation.task import SegmentationTask
+from mnv2_dense.structures import Category
+from mnv2_dense.training.datamodule import DataModule
+
+Index = DetectionIndex | SegmentationIndex
+Task = DetectionTask | SegmentationTask
+
+
+def build_network(config: Config, num_classes: int) -> SSDLite | DeepLabV3:
+    """The network with random weights."""
+    if isinstance(config, DetectionConfig):
+        return detection.build_network(config, num_classes)
+    return segmentation.build_network(config, num_classes)
+
+
+def build_task(
+    config: Config,
+    categories: Sequence[Category],
+    *,
+    pretrained: bool = False,
+    compiled: bool = False,
+) -> Task:
+    """The Lightning module; see the task's own `build_task`."""
+    options = {"pretrained": pretrained, "compiled": compiled}
+    if isinstance(config, DetectionConfig):
+        return detection.build_task(config, categories, **options)
+    return segmentation.build_task(config, categories, **options)
+
+
+def read_split(config: Config, split: str) -> Index:
+    """The pictures and ground truth of `train` or `val`."""
+    if isinstance(config, DetectionConfig):
+        return detection.read_split(config, split)
+    return segmentation.read_split(config, split)
+
+
+def count_classes(config: Config) -> int:
+    """Number of classes, as the config's `num_classes` counts them."""
+    if isinstance(config, DetectionConfig):
+        return detection.count_classes(config)
+    return segmentation.count_classes(config)
+
+
+def coarsest_stride(config: Config) -> int:
+    """Input pixels per cell of the coarsest map that has a batch norm."""
+    if isinstance(config, DetectionConfig):
+        return detection.coarsest_stride(config)
+    return segmentation.coarsest_stride(config)
+
+
+def build_data(config: Config, train: Index | None, val: Index) -> DataModule:
+    """Loaders over both splits; without `train`, for evaluation only."""
+    if isinstance(config, DetectionConfig):
+        assert isinstance(val, DetectionIndex)
+        assert train is None or isinstance(train, DetectionIndex)
+        return detection.build_data(config, train, val)
+    assert isinstance(val, SegmentationIndex)
+    assert train is None or isinstance(train, SegmentationIndex)
+    return segmentation.build_data(config, train, val)

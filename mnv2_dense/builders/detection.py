@@ -1,0 +1,149 @@
+"""A detector and its data, out of a config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS
+from mnv2_dense.builders.parts import (
+    build_backbone,
+    input_size,
+    loader_options,
+    prepare_network,
+    task_options,
+)
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.detection.anchors import AnchorGenerator
+from mnv2_dense.detection.coco import read_coco
+from mnv2_dense.detection.data import DetectionDataset, collate
+from mnv2_dense.detection.decode import Decoder
+from mnv2_dense.detection.head import SSDLiteHead
+from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.detection.loss import SSDLoss
+from mnv2_dense.detection.metrics import CocoDetectionMetric
+from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
+from mnv2_dense.errors import UserError
+from mnv2_dense.structures import Category
+from mnv2_dense.training.datamodule import DataModule
+
+FOCAL_PRIOR_LOGIT = -4.6
+"""First class bias under focal loss: a score of 0.01 (arXiv 1708.02002, section 4.1)."""
+
+
+def build_network(config: DetectionConfig, num_classes: int) -> SSDLite:
+    """The detector with random weights; `num_classes` does not count the background."""
+    anchors = AnchorGenerator(
+        num_levels=len(SSD_TAPS) + len(config.head.extra_channels),
+        min_scale=config.anchors.min_scale,
+        max_scale=config.anchors.max_scale,
+        aspect_ratios=config.anchors.aspect_ratios,
+        reduce_lowest_level=config.anchors.reduce_lowest_level,
+    )
+    backbone = build_backbone(config, SSD_TAPS)
+    head = SSDLiteHead(
+        backbone.specs,
+        anchors.counts,
+        num_classes + 1,
+        extra_channels=config.head.extra_channels,
+        width_mult=config.head.width_mult,
+        padding=config.backbone.padding,
+        class_bias=FOCAL_PRIOR_LOGIT if config.loss.classification == "focal" else 0.0,
+        norm_epsilon=config.backbone.norm_epsilon,
+        norm_momentum=config.backbone.norm_momentum,
+    )
+    return SSDLite(backbone, head, anchors)
+
+
+def coarsest_stride(config: DetectionConfig) -> int:
+    """Input pixels per cell of the last level."""
+    return config.backbone.output_stride * 2 ** len(config.head.extra_channels)
+
+
+def build_decoder(config: DetectionConfig) -> Decoder:
+    """Raw outputs to detections, as the config's loss and `decode` section say."""
+    softmax = config.loss.classification == "softmax"
+    return Decoder(activation="softmax" if softmax else "sigmoid", **config.decode.model_dump())
+
+
+def build_loss(config: DetectionConfig) -> SSDLoss:
+    """The training loss."""
+    return SSDLoss(**config.loss.model_dump(), **config.matching.model_dump())
+
+
+def build_task(
+    config: DetectionConfig,
+    categories: Sequence[Category],
+    *,
+    pretrained: bool = False,
+    compiled: bool = False,
+) -> DetectionTask:
+    """The Lightning module, by itself with random weights and not compiled.
+
+    Args:
+        config: What to build.
+        categories: The classes in label order.
+        pretrained: Load `backbone.weights`.
+        compiled: Obey `training.compile`.
+    """
+    network = build_network(config, len(categories))
+    prepare_network(network, config, pretrained=pretrained, compiled=compiled)
+    return DetectionTask(
+        network,
+        loss=build_loss(config),
+        decoder=build_decoder(config),
+        metric=CocoDetectionMetric(annotation_path(config, "val"), tuple(categories)),
+        **task_options(config, categories),
+    )
+
+
+def annotation_path(config: DetectionConfig, split: str) -> Path:
+    """The annotation file of `train` or `val`."""
+    return Path(config.data.root) / getattr(config.data, f"{split}_annotations")
+
+
+def read_split(config: DetectionConfig, split: str) -> DetectionIndex:
+    """The images and boxes of `train` or `val`.
+
+    Raises:
+        UserError: They cannot be read, or have another number of classes than the config says.
+    """
+    images = Path(config.data.root) / getattr(config.data, f"{split}_images")
+    index = read_coco(annotation_path(config, split), images)
+    wanted = config.data.num_classes
+    if wanted is not None and wanted != len(index.categories):
+        raise UserError(
+            f"data.num_classes={wanted}, but {config.data.root} has {len(index.categories)} "
+            f"categories in its {split} annotations; give that number, or data.num_classes=null"
+        )
+    return index
+
+
+def count_classes(config: DetectionConfig) -> int:
+    """The class count that the config gives, or that of its training annotations.
+
+    Raises:
+        UserError: Neither is there.
+    """
+    if config.data.num_classes is not None:
+        return config.data.num_classes
+    if not annotation_path(config, "train").is_file():
+        raise UserError(
+            f"{annotation_path(config, 'train')} is not there to count the classes; "
+            "give data.num_classes=N"
+        )
+    return len(read_split(config, "train").categories)
+
+
+def build_data(
+    config: DetectionConfig, train: DetectionIndex | None, val: DetectionIndex
+) -> DataModule:
+    """Loaders over both splits; without `train`, for evaluation only."""
+    size, seed = input_size(config), config.training.seed
+    augment = TrainTransform(size, mean=config.input.mean, **config.augmentation.model_dump())
+    return DataModule(
+        train_dataset=None if train is None else DetectionDataset(train, augment, seed),
+        val_dataset=DetectionDataset(val, EvalTransform(size), seed),
+        collate=collate,
+        **loader_options(config),
+    )

@@ -1,0 +1,103 @@
+"""What the objects of both tasks are built from."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from mnv2_dense import __version__
+from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2, MobileNetV2Classifier
+from mnv2_dense.backbone.weights import load_backbone
+from mnv2_dense.config.schema import Config
+from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.segmentation.network import DeepLabV3
+from mnv2_dense.structures import Category, ImageSize
+from mnv2_dense.training.optimizer import build_optimizer
+from mnv2_dense.training.schedule import learning_rate_factor
+
+
+def input_size(config: Config) -> ImageSize:
+    """Size of the network's input."""
+    return ImageSize(config.input.height, config.input.width)
+
+
+def build_backbone(
+    config: Config, taps: Sequence[str], output_stride: int | None = None
+) -> MobileNetV2:
+    """The config's backbone with random weights, by itself at the config's output stride."""
+    backbone = config.backbone
+    return MobileNetV2(
+        taps,
+        width_mult=backbone.width_mult,
+        output_stride=output_stride or backbone.output_stride,
+        padding=backbone.padding,
+        norm_epsilon=backbone.norm_epsilon,
+        norm_momentum=backbone.norm_momentum,
+    )
+
+
+def build_classifier(config: Config) -> MobileNetV2Classifier:
+    """The config's backbone under the ImageNet classifier, with random weights."""
+    backbone = config.backbone
+    return MobileNetV2Classifier(
+        width_mult=backbone.width_mult,
+        padding=backbone.padding,
+        norm_epsilon=backbone.norm_epsilon,
+        norm_momentum=backbone.norm_momentum,
+    )
+
+
+def prepare_network(
+    network: SSDLite | DeepLabV3, config: Config, *, pretrained: bool, compiled: bool
+) -> None:
+    """Loads the backbone's weights and compiles, each where it is asked for and configured.
+
+    Args:
+        network: What to prepare.
+        config: Says which weights, and whether to compile.
+        pretrained: Load `backbone.weights`.
+        compiled: Obey `training.compile`.
+    """
+    if pretrained and config.backbone.weights is not None:
+        load_backbone(network.backbone, config.backbone.weights)
+    if compiled and config.training.compile:
+        network.compile()
+
+
+def task_options(config: Config, categories: Sequence[Category]) -> dict[str, Any]:
+    """What `DenseTask` takes beside the network and its metric."""
+    return {
+        "mean": config.input.mean,
+        "std": config.input.std,
+        "make_optimizer": partial(build_optimizer, **config.optimizer.model_dump()),
+        "learning_rate_factor": _factor(config),
+        "card": checkpoint_card(config, categories),
+        "channels_last": config.training.channels_last,
+    }
+
+
+def _factor(config: Config) -> Callable[[int, int], float]:
+    options = config.schedule.model_dump()
+
+    def factor(step: int, total_steps: int) -> float:
+        return learning_rate_factor(step, total_steps=total_steps, **options)
+
+    return factor
+
+
+def checkpoint_card(config: Config, categories: Sequence[Category]) -> dict[str, Any]:
+    """What a checkpoint says of itself, in plain values."""
+    return {
+        "version": __version__,
+        "config": config.model_dump(mode="json"),
+        "categories": [list(category) for category in categories],
+    }
+
+
+def loader_options(config: Config) -> dict[str, Any]:
+    """What `DataModule` takes beside the data sets."""
+    return {
+        "batch_size": config.data.batch_size,
+        "val_batch_size": config.data.val_batch_size,
+        "num_workers": config.data.num_workers,
+        "seed": config.training.seed,
+    }

@@ -1,0 +1,180 @@
+"""A segmenter and its data, out of a config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mnv2_dense.builders.parts import (
+    build_backbone,
+    input_size,
+    loader_options,
+    prepare_network,
+    task_options,
+)
+from mnv2_dense.config.schema import SegmentationConfig
+from mnv2_dense.errors import UserError
+from mnv2_dense.segmentation.data import SegmentationDataset, collate
+from mnv2_dense.segmentation.decode import Decoder
+from mnv2_dense.segmentation.folders import read_folders
+from mnv2_dense.segmentation.head import DeepLabV3Head, FCNHead
+from mnv2_dense.segmentation.index import SegmentationIndex
+from mnv2_dense.segmentation.inference import Inference
+from mnv2_dense.segmentation.loss import SegmentationLoss
+from mnv2_dense.segmentation.masks import MaskRule
+from mnv2_dense.segmentation.metrics import SegmentationMetric
+from mnv2_dense.segmentation.network import DeepLabV3, OtherStride
+from mnv2_dense.segmentation.task import SegmentationTask
+from mnv2_dense.segmentation.transforms import EvalTransform, TrainTransform
+from mnv2_dense.structures import Category
+from mnv2_dense.training.datamodule import DataModule
+
+AUXILIARY_TAP = "block_12"
+"""The last map before the strides that DeepLabv3 dilates: 96 channels."""
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}
+
+
+def build_network(
+    config: SegmentationConfig, num_classes: int, output_stride: int | None = None
+) -> DeepLabV3:
+    """The segmenter with random weights; `num_classes` counts the background.
+
+    Args:
+        config: What to build.
+        num_classes: Length of the logits.
+        output_stride: Of the backbone; None takes the config's.
+    """
+    head = config.head
+    taps = [head.tap, AUXILIARY_TAP] if head.auxiliary else [head.tap]
+    backbone = build_backbone(config, taps, output_stride)
+    options = {
+        "dropout": head.dropout,
+        "norm_epsilon": head.norm_epsilon,
+        "norm_momentum": head.norm_momentum or config.backbone.norm_momentum,
+        "activation": _ACTIVATIONS[head.activation],
+    }
+    main = DeepLabV3Head(
+        backbone.specs[0],
+        num_classes,
+        aspp=head.aspp,
+        atrous_rates=head.atrous_rates,
+        channels=head.channels,
+        **options,
+    )
+    auxiliary = FCNHead(backbone.specs[1], num_classes, **options) if head.auxiliary else None
+    return DeepLabV3(backbone, main, auxiliary)
+
+
+def coarsest_stride(config: SegmentationConfig) -> int:
+    """Input pixels per cell of the map that the head reads."""
+    return config.backbone.output_stride
+
+
+def build_other_stride(config: SegmentationConfig, num_classes: int) -> OtherStride | None:
+    """The network at evaluation's output stride, or None where that is training's."""
+    stride = config.evaluation.output_stride
+    if stride is None or stride == config.backbone.output_stride:
+        return None
+    with torch.device("meta"):
+        return OtherStride(build_network(config, num_classes, stride))
+
+
+def build_inference(config: SegmentationConfig) -> Inference:
+    """Pictures to class probabilities, as the `evaluation` section says."""
+    evaluation, align_corners = config.evaluation, config.head.align_corners
+    return Inference(
+        Decoder(align_corners=align_corners),
+        window=input_size(config),
+        scales=evaluation.scales,
+        flip=evaluation.flip,
+        overlap=evaluation.window_overlap,
+        large_pictures=evaluation.large_pictures,
+        align_corners=align_corners,
+    )
+
+
+def build_loss(config: SegmentationConfig) -> SegmentationLoss:
+    """The training loss."""
+    return SegmentationLoss(**config.loss.model_dump(), align_corners=config.head.align_corners)
+
+
+def build_task(
+    config: SegmentationConfig,
+    categories: Sequence[Category],
+    *,
+    pretrained: bool = False,
+    compiled: bool = False,
+) -> SegmentationTask:
+    """The Lightning module, by itself with random weights and not compiled.
+
+    Args:
+        config: What to build.
+        categories: The classes in label order.
+        pretrained: Load `backbone.weights`.
+        compiled: Obey `training.compile`.
+    """
+    network = build_network(config, len(categories))
+    prepare_network(network, config, pretrained=pretrained, compiled=compiled)
+    return SegmentationTask(
+        network,
+        loss=build_loss(config),
+        inference=build_inference(config),
+        metric=SegmentationMetric(tuple(categories)),
+        other_stride=build_other_stride(config, len(categories)),
+        **task_options(config, categories),
+    )
+
+
+def read_categories(config: SegmentationConfig) -> tuple[Category, ...]:
+    """The classes that the config names, or numbered ones.
+
+    Raises:
+        UserError: The config has neither `data.classes` nor `data.num_classes`.
+    """
+    names, count = config.data.classes, config.data.num_classes
+    if names is None and count is None:
+        raise UserError(
+            "data.classes is not given; list the names of the classes in the order of their mask "
+            "values, background (0) first, or give data.num_classes=N"
+        )
+    names = names or tuple(f"class {value}" for value in range(count or 0))
+    return tuple(Category(value, name) for value, name in enumerate(names))
+
+
+def count_classes(config: SegmentationConfig) -> int:
+    """Number of classes, background included."""
+    return len(read_categories(config))
+
+
+def read_split(config: SegmentationConfig, split: str) -> SegmentationIndex:
+    """The pictures and masks of `train` or `val`."""
+    data, root = config.data, Path(config.data.root)
+    categories = read_categories(config)
+    listed = getattr(data, f"{split}_list")
+    return read_folders(
+        images=root / getattr(data, f"{split}_images"),
+        masks=root / getattr(data, f"{split}_masks"),
+        list_file=None if listed is None else root / listed,
+        categories=categories,
+        rule=MaskRule(len(categories), data.ignore_index, data.colors, data.ignore_color),
+        image_suffix=data.image_suffix,
+        mask_suffix=data.mask_suffix,
+    )
+
+
+def build_data(
+    config: SegmentationConfig, train: SegmentationIndex | None, val: SegmentationIndex
+) -> DataModule:
+    """Loaders over both splits; without `train`, for evaluation only."""
+    seed = config.training.seed
+    augment = TrainTransform(
+        input_size(config), mean=config.input.mean, **config.augmentation.model_dump()
+    )
+    return DataModule(
+        train_dataset=None if train is None else SegmentationDataset(train, augment, seed),
+        val_dataset=SegmentationDataset(val, EvalTransform(), seed),
+        collate=collate,
+        **loader_options(config),
+    )

@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnv2_dense import builders
+from mnv2_dense.builders.detection import (
+    FOCAL_PRIOR_LOGIT,
+    annotation_path,
+    build_data,
+    build_decoder,
+    build_loss,
+    build_network,
+    build_task,
+    coarsest_stride,
+    count_classes,
+    read_split,
+)
+from mnv2_dense.config.loader import load_config
+from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.detection.task import DetectionTask
+from mnv2_dense.errors import UserError
+from mnv2_dense.structures import Category
+from tests.commands import tiny
+from tests.commands.tiny import COCO_CONFIG
+
+CATEGORIES = (Category(3, "cat"), Category(7, "dog"))
+
+
+def config_of(*overrides: str) -> DetectionConfig:
+    return tiny.config_of(Path("data"), *overrides)
+
+
+def test_the_papers_network() -> None:
+    config = load_config(COCO_CONFIG)
+    assert isinstance(config, DetectionConfig)
+    with torch.device("meta"):
+        network = build_network(config, 80)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 4_337_013
+
+
+def test_outputs_have_a_slot_for_the_background() -> None:
+    network = build_network(config_of(), 2).eval()
+    with torch.no_grad():
+        outputs = network(torch.zeros(1, 3, 64, 64))
+    assert outputs.class_logits.shape[-1] == 3
+
+
+@pytest.mark.parametrize(("name", "prior"), [("focal", FOCAL_PRIOR_LOGIT), ("softmax", 0.0)])
+def test_focal_loss_starts_from_its_prior(name: str, prior: float) -> None:
+    network = build_network(config_of(f"loss.classification={name}"), 2)
+    biases = [
+        tensor
+        for key, tensor in network.head.named_parameters()
+        if key.endswith("bias") and tensor.eq(prior).all() and tensor.numel() % 3 == 0
+    ]
+    assert biases
+    assert torch.sigmoid(torch.tensor(FOCAL_PRIOR_LOGIT)) == pytest.approx(0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation"), [("softmax", "softmax"), ("sigmoid", "sigmoid"), ("focal", "sigmoid")]
+)
+def test_decoder_fits_the_loss(loss: str, activation: str) -> None:
+    config = config_of(f"loss.classification={loss}", "decode.max_detections=5")
+    decoder = build_decoder(config)
+    assert (decoder.activation, decoder.max_detections) == (activation, 5)
+    assert build_loss(config).classification == loss
+
+
+def test_norms_take_the_configs_epsilon_and_momentum() -> None:
+    network = build_network(config_of("backbone.norm_epsilon=0.5", "backbone.norm_momentum=0.2"), 2)
+    norms = [each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(0.5, 0.2)}
+
+
+def test_pretrained_weights_are_loaded_only_when_asked_for(tmp_path: Path) -> None:
+    source = build_network(config_of(), 2).backbone
+    for parameter in source.parameters():
+        torch.nn.init.constant_(parameter, 0.125)
+    torch.save(source.state_dict(), tmp_path / "backbone.pt")
+    config = config_of(f"backbone.weights={tmp_path / 'backbone.pt'}")
+    for pretrained in (False, True):
+        task = build_task(config, CATEGORIES, pretrained=pretrained)
+        weights = [
+            parameter.eq(0.125).all()
+            for parameter in task.network.get_submodule("backbone").parameters()
+        ]
+        assert all(weights) is pretrained
+
+
+def test_data_paths_may_be_absolute(tmp_path: Path) -> None:
+    assert annotation_path(config_of("data.val_annotations=a.json"), "val") == Path("data/a.json")
+    config = config_of(f"data.val_annotations={tmp_path / 'a.json'}")
+    assert annotation_path(config, "val") == tmp_path / "a.json"
+
+
+def test_data_of_a_config(shapes_set: Path) -> None:
+    config = config_of(f"data.root={shapes_set}", "training.seed=5")
+    train, val = read_split(config, "train"), read_split(config, "val")
+    assert count_classes(config) == len(train.categories) == 10
+    data = build_data(config, train, val)
+    assert (data.seed, data.batch_size, data.num_workers) == (5, 4, 0)
+    batch = next(iter(data.train_dataloader()))
+    assert batch.images.shape == (4, 3, 64, 64)
+    assert build_data(config, None, val).train_dataset is None
+
+
+def test_classes_may_be_counted_without_data() -> None:
+    assert count_classes(config_of("data.num_classes=7")) == 7
+    with pytest.raises(UserError, match=r"give data\.num_classes=N"):
+        count_classes(config_of())
+
+
+def test_each_extra_level_halves_the_last_map() -> None:
+    four = ["backbone.output_stride=32", "head.extra_channels=[64, 64, 64, 64]"]
+    assert coarsest_stride(config_of(*four)) == 32 * 2**4
+    one = ["backbone.output_stride=16", "head.extra_channels=[64]"]
+    assert coarsest_stride(config_of(*one)) == 16 * 2
+
+
+def test_the_package_takes_this_task_by_the_config(shapes_set: Path) -> None:
+    config = config_of(f"data.root={shapes_set}")
+    assert isinstance(builders.build_network(config, 2), SSDLite)
+    assert isinstance(builders.build_task(config, CATEGORIES), DetectionTask)
+    assert builders.coarsest_stride(config) == coarsest_stride(config)
+    assert builders.count_classes(config) == 10
+    index = builders.read_split(config, "val")
+    assert builders.build_data(config, None, index).val_batch_size == 4
