@@ -59,7 +59,7 @@ def build_trainer(config: Config, run: Path, score: str) -> pl.Trainer:
     )
     # With `max_steps` Lightning 2.6 takes a whole epoch for an unfinished one when it resumes, and
     # would count the next epoch without training it.
-    trainer.fit_loop._iteration_based_training = lambda: False
+    trainer.fit_loop._iteration_based_training = lambda: False  # pyrefly: ignore[method-assign]
     return trainer
 
 

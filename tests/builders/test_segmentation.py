@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mnv2_dense import builders
 from mnv2_dense.builders.segmentation import (
@@ -212,7 +213,9 @@ def test_data_of_a_config(shapes_set: Path) -> None:
     batch = next(iter(data.train_dataloader()))
     assert batch.images.shape == (4, 3, WINDOW, WINDOW)
     assert batch.label_maps.shape == (4, WINDOW, WINDOW)
-    (measured, *_) = data.val_dataloader()
+    loader = data.val_dataloader()
+    assert isinstance(loader, DataLoader)
+    measured = next(iter(loader))
     assert measured.images.shape == (4, 3, 64, 64)  # as they are: inference pads them
     assert build_data(config, None, val).train_dataset is None
 
