@@ -38,7 +38,7 @@ TWINS = {
     "{}/network.py": [("DetectorOutputs", "SegmenterOutputs"), ("SSDLite", "DeepLabV3")],
     "{}/scoring.py": [
         ("DetectionScores", "SegmentationScores"),
-        ("evaluate", "score"),
+        ("evaluate", "evaluate"),
         ("summary_table", "summary_table"),
         ("per_class_table", "per_class_table"),
     ],

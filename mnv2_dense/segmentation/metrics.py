@@ -1,6 +1,6 @@
 """Segmentation metrics: one confusion matrix over the whole set, and its scores.
 
-`score` is the functional core and needs neither torch nor a process group; `SegmentationMetric`
+`evaluate` is the functional core and needs neither torch nor a process group; `SegmentationMetric`
 counts pixels over batches and processes and calls it.
 """
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from mnv2_dense.ops.confusion import confusion_matrix
-from mnv2_dense.segmentation.scoring import SegmentationScores, score
+from mnv2_dense.segmentation.scoring import SegmentationScores, evaluate
 from mnv2_dense.structures import Category
 
 
 class SegmentationMetric(Metric):
-    """`score` over all pixels given to `update`, in every process.
+    """`evaluate` over all pixels given to `update`, in every process.
 
     The counts are int64 and therefore exact: float32 stops counting at 16.8 million pixels, which
     a hundred pictures hold. Every process must see images of its own, since pixels carry no
@@ -55,4 +55,4 @@ class SegmentationMetric(Metric):
         """Scores over the pixels seen by all processes."""
         # A copy: the state goes on counting after this.
         matrix = self.matrix.cpu().numpy().copy()
-        return score(matrix, [category.name for category in self.categories])
+        return evaluate(matrix, [category.name for category in self.categories])

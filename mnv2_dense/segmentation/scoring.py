@@ -43,7 +43,7 @@ class SegmentationScores(NamedTuple):
         }
 
 
-def score(matrix: NDArray[np.int64], names: Sequence[str]) -> SegmentationScores:
+def evaluate(matrix: NDArray[np.int64], names: Sequence[str]) -> SegmentationScores:
     """The scores of a confusion matrix over a whole set.
 
     IoU of a class = hits / (pixels of the class + pixels predicted as it - hits), over the whole

@@ -14,7 +14,7 @@ from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.drawing import GAP, READABLE_SIDE, class_palette
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.masks import MaskRule
-from mnv2_dense.segmentation.scoring import score
+from mnv2_dense.segmentation.scoring import evaluate
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.shapes.label_maps import LABEL_NAMES
 from mnv2_dense.structures import IGNORE_INDEX, Category, ImageSize, SegmentationBatch
@@ -174,7 +174,7 @@ def test_earlier_results_are_no_sources(weights: Path, tmp_path: Path) -> None:
 
 
 def test_a_tables_cells_survive_any_name(tmp_path: Path) -> None:
-    scores = score(np.array([[5, 1], [2, 3]]), [category.name for category in CATEGORIES])
+    scores = evaluate(np.array([[5, 1], [2, 3]]), [category.name for category in CATEGORIES])
     paths = column(scores=scores).write_results(tmp_path)
     assert [path.name for path in paths] == ["confusion_matrix.csv", "confusion_matrix.png"]
     with paths[0].open(newline="") as file:

@@ -9,7 +9,7 @@ import torch.distributed
 import torch.multiprocessing
 
 from mnv2_dense.segmentation.metrics import SegmentationMetric
-from mnv2_dense.segmentation.scoring import SegmentationScores, score
+from mnv2_dense.segmentation.scoring import SegmentationScores, evaluate
 from mnv2_dense.structures import Category
 
 CATEGORIES = tuple(Category(label, name) for label, name in enumerate(("sky", "cat", "dog")))
@@ -41,7 +41,7 @@ def test_metric_equals_the_functional_core() -> None:
     for row, column in pairs:
         matrix[row, column] += 1
     assert isinstance(scores, SegmentationScores)
-    assert scores.as_dict() == score(matrix.numpy(), NAMES).as_dict()
+    assert scores.as_dict() == evaluate(matrix.numpy(), NAMES).as_dict()
     assert 0 < scores.summary["mIoU"] < 1
 
 
@@ -143,7 +143,7 @@ def test_two_processes_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
     torch.multiprocessing.spawn(_measure_a_share, args=(str(tmp_path),), nprocs=2)
     matrix = measure([1, 2, 3, 4]).confusion_matrix + 2**41
-    expected = score(matrix, NAMES).as_dict()
+    expected = evaluate(matrix, NAMES).as_dict()
     for number in range(len(SHARES)):
         for rank in range(2):
             answer = json.loads((tmp_path / f"{number}-{rank}.json").read_text())
