@@ -17,6 +17,9 @@ _SMALLEST_TEXT = 12  # pixels
 _ROWS_PER_LETTER = 40  # a picture of 480 rows gets letters of 12 pixels
 _CONTOUR = 255
 
+BACKGROUND = "background"
+"""Name of the class that is not tinted: it says that nothing of interest is there."""
+
 
 def encode_label_map(label_map: LabelMap) -> Image.Image:
     """A palette picture whose pixel values are the labels [H, W] themselves, in VOC's colours."""
@@ -43,7 +46,7 @@ def draw_label_map(
 ) -> Picture:
     """A copy of image [H, W, 3] under its classes' colours, with a legend at its right.
 
-    Void stays as it is; a white line runs where classes meet. The legend lists the classes in
+    Void and a class named "background" stay as they are; a white line runs where classes meet. The legend lists the classes in
     the picture with their shares, largest first; where it is longer than the picture, white is
     added below the picture.
 
@@ -56,7 +59,8 @@ def draw_label_map(
     keys = class_keys(names)
     legend = _draw_legend({label: (keys[label], share) for label, share in shares.items()},
                           max(_SMALLEST_TEXT, len(image) // _ROWS_PER_LETTER))  # fmt: skip
-    return side_by_side(_blend(image, label_map, opacity), legend)
+    plain = [label for label, name in enumerate(names) if name == BACKGROUND]
+    return side_by_side(_blend(image, label_map, opacity, plain), legend)
 
 
 def _label_shares(label_map: LabelMap, num_classes: int) -> dict[int, float]:
@@ -72,9 +76,11 @@ def _label_shares(label_map: LabelMap, num_classes: int) -> dict[int, float]:
     return {label: counts[label] / total for label in present}
 
 
-def _blend(image: Picture, label_map: LabelMap, opacity: float) -> Picture:
+def _blend(image: Picture, label_map: LabelMap, opacity: float, plain: Sequence[int]) -> Picture:
     colors = np.array(class_palette(), np.uint8)[label_map]
     drawn = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0).reshape(image.shape)
+    unchanged = np.isin(label_map, plain)
+    drawn[unchanged] = image[unchanged]
     contour = np.zeros(label_map.shape, bool)
     contour[:, :-1] |= label_map[:, :-1] != label_map[:, 1:]
     contour[:-1] |= label_map[:-1] != label_map[1:]

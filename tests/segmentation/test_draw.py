@@ -87,11 +87,13 @@ def test_classes_tint_a_copy_and_void_stays_as_it_is() -> None:
     assert drawn.dtype == np.uint8
     assert (picture == 128).all()
     assert (drawn[:20, :80] == 128).all()
-    assert tuple(drawn[40, 10]) == (64, 64, 64)  # half of black
+    assert tuple(drawn[40, 10]) == (128, 128, 128)  # background is not tinted
     assert tuple(drawn[40, 70]) == (128, 64, 64)  # half of (128, 0, 0)
     assert tuple(drawn[40, 39]) == (255, 255, 255)  # where they meet
-    assert tuple(drawn[40, 38]) == (64, 64, 64)
+    assert tuple(drawn[40, 38]) == (128, 128, 128)
     assert tuple(drawn[40, 40]) == (128, 64, 64)
+    road = draw_label_map(picture, label_map, ("road", *NAMES[1:]))
+    assert tuple(road[40, 10]) == (64, 64, 64)  # half of black: only "background" is spared
 
 
 def test_opacity() -> None:
