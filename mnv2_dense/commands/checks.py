@@ -43,8 +43,8 @@ def check_resumable(task: Task, config: Config, path: Path) -> None:
             f"{path}: --resume needs a checkpoint of a run, and this one has no "
             f"{', '.join(missing)}; for its backbone alone, give it as backbone.weights"
         )
-    load_state_dict(task, content["state_dict"], path)
     check_classes(task, content, path)
+    load_state_dict(task, content["state_dict"], path)
     done = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     if done > config.training.epochs:
         raise UserError(

@@ -70,9 +70,21 @@ def check_same_categories(first: Sequence[Category], second: Sequence[Category],
 
 
 def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:
-    """Refuses a checkpoint whose classes are not those of the data that `task` was built for."""
+    """Refuses a checkpoint of another kind of task, or of other classes than those of the data.
+
+    Raises:
+        UserError: It does not fit what `task` was built for.
+    """
+    stored, categories = read_card(content, path)
+    wanted = task.card["config"]["task"]
+    given = stored.get("task") if isinstance(stored, dict) else None
+    if given != wanted:
+        raise UserError(
+            f"{path}: a checkpoint of task {given}, but the config is of task {wanted}; give a "
+            "checkpoint of that task (a backbone of another one goes into backbone.weights)"
+        )
     ours = [Category(*each) for each in task.card["categories"]]
-    check_same_categories(read_card(content, path)[1], ours, f"{path} and the data")
+    check_same_categories(categories, ours, f"{path} and the data")
 
 
 def load_weights(task: Task, path: Path) -> None:

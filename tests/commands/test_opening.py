@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import pytest
 import torch
 
 from mnv2_dense.builders import build_task
 from mnv2_dense.commands.opening import load_weights, open_checkpoint
 from mnv2_dense.config.schema import DetectionConfig, SegmentationConfig
+from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.shapes.label_maps import LABEL_NAMES
 from tests.commands.tiny import checkpoint
@@ -54,3 +56,12 @@ def test_the_training_machine_is_forgotten(trained_run: Path, tmp_path: Path) ->
     assert (training.accelerator, training.precision, training.devices) == ("auto", "32", 2)
     assert not training.sync_batchnorm
     assert task.network._compiled_call_impl is None
+
+
+def test_a_checkpoint_of_the_other_task_is_refused(
+    trained_run: Path, segmentation_run: Path
+) -> None:
+    detector = trained_run / "checkpoints" / "last.ckpt"
+    _, _, task = open_checkpoint(segmentation_run / "checkpoints" / "last.ckpt")
+    with pytest.raises(UserError, match="of task detection, but the config is of task segmenta"):
+        load_weights(task, detector)
