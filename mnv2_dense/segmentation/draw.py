@@ -46,9 +46,9 @@ def draw_label_map(
 ) -> Picture:
     """A copy of image [H, W, 3] under its classes' colours, with a legend at its right.
 
-    Void and a class named "background" stay as they are; a white line runs where classes meet. The legend lists the classes in
-    the picture with their shares, largest first; where it is longer than the picture, white is
-    added below the picture.
+    Void and a class named "background" stay as they are; a white line runs where classes meet.
+    The legend lists the classes in the picture with their shares, largest first; where it is
+    longer than the picture, white is added below the picture.
 
     Raises:
         ValueError: the label map is not of the picture's size, or holds a label without a name.
