@@ -10,7 +10,10 @@ EXIT_INTERRUPTED = 130
 
 
 def run_command(command: Callable[[], None]) -> int:
-    """Runs a command and returns its exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Runs a command and returns its exit code.
+
+    0 is done, 130 is Ctrl-C; 2 is a user's mistake, or a file that cannot be read or written.
+    """
     try:
         command()
     except UserError as error:
@@ -27,6 +30,12 @@ def run_command(command: Callable[[], None]) -> int:
         # The reader of a pipe (head, less) has gone; a second failure at exit says nothing.
         sys.stderr.close()
         return 1
+    except OSError as error:
+        # A full disk, a folder in a file's place, a name too long: the machine's, not a bug.
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return EXIT_MISTAKE
     return 0
 
 

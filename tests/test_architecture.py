@@ -24,7 +24,7 @@ DETECTION, SEGMENTATION = "detection", "segmentation"
 # Files of one column that have no twin in the other, since the task has no such step.
 WITHOUT_TWIN = {
     DETECTION: {"anchors.py", "coco.py", "coding.py", "matching.py"},
-    SEGMENTATION: {"folders.py", "inference.py", "masks.py"},
+    SEGMENTATION: {"folders.py", "inference.py", "masks.py", "survey.py"},
 }
 # By file below the package: what stands for what. `{}` is the column, of one name in both.
 TWINS = {
@@ -121,6 +121,15 @@ def test_every_test_file_stands_beside_a_file_of_the_package() -> None:
     for folder in (path.parent for path in PACKAGE.glob("*/__init__.py")):
         for test in (ROOT / "tests" / folder.name).glob("test_*.py"):
             assert (folder / test.name.removeprefix("test_")).is_file(), test
+
+
+def test_git_ignores_no_file_of_the_project() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--", "*.py"]
+    ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    parts = ("mnv2_dense/", "tools/", "tests/", "docs/")
+    assert not [name for name in ignored.split() if name.startswith(parts)]
 
 
 def test_there_are_configs_and_tools() -> None:

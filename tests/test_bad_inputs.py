@@ -19,6 +19,7 @@ from mnv2_dense.shapes.label_maps import LABEL_NAMES
 from tests.commands.tiny import (
     CONFIG,
     SEGMENTATION_CONFIG,
+    SIZE,
     Outcome,
     run_tool,
     segmentation_overrides,
@@ -326,9 +327,26 @@ def test_missing_masks_are_named(masks: Masks) -> None:
     assert_refused(outcome, "label_maps/train2017: masks of pictures", "000000000001.png", "2 more")
 
 
+def test_masks_of_0_and_255_are_refused_or_read_by_colours(masks: Masks) -> None:
+    for path in (*masks.paths("train"), *masks.paths("val")):
+        with Image.open(path) as image:
+            binary = np.where(np.asarray(image) > 0, 255, 0).astype(np.uint8)
+        Image.fromarray(binary).save(path)
+    two = "data.classes=[background, object]"
+    assert_refused(masks.train(two), "fewer than two of the 2 classes (missing: object)")
+    masks.train(two, "data.colors=[[0,0,0],[255,255,255]]").require_success()
+
+
+def test_all_bad_masks_are_named_before_training(masks: Masks) -> None:
+    bad = [masks.paths("train")[0], masks.paths("train")[2]]
+    for path in bad:
+        Image.fromarray(np.full((SIZE, SIZE), 77, np.uint8)).save(path)
+    assert_refused(masks.train(), "2 of 12 masks cannot be used", *bad)
+
+
 def test_missing_folders_and_lists_are_named(masks: Masks) -> None:
     outcome = masks.train("data.root=nowhere", "data.train_list=list.txt")
-    assert_refused(outcome, "nowhere/list.txt", "nowhere/train2017", "VOCtrainval_11-May-2012.tar")
+    assert_refused(outcome, "nowhere/list.txt", "nowhere/train2017", "Correct data.root")
 
 
 @pytest.mark.parametrize(
@@ -557,11 +575,23 @@ def test_half_precision_on_a_cpu(place: Workplace) -> None:
     assert_refused(place.train("training.precision=16"), "training.precision=16 needs a GPU")
 
 
-def test_predicting_the_output_folder(place: Workplace) -> None:
+def test_predicting_into_a_folder_with_a_file_of_the_same_name(place: Workplace) -> None:
     weights = place.run / "checkpoints" / "best.ckpt"
     pictures = place.data / "val2017"
+    (pictures / "detections.json").write_text("mine")
     outcome = run_tool("predict", pictures, "--weights", weights, "--out", pictures)
-    assert_refused(outcome, "in the output folder")
+    assert_refused(outcome, "detections.json is there", "choose another folder")
+    assert (pictures / "detections.json").read_text() == "mine"
+
+
+def test_results_that_cannot_be_written(place: Workplace, tmp_path: Path) -> None:
+    weights = place.run / "checkpoints" / "best.ckpt"
+    (tmp_path / "out" / "detections.json").mkdir(parents=True)
+    arguments = (place.data / "val2017", "--weights", weights, "--out", tmp_path / "out")
+    assert_refused(run_tool("predict", *arguments), "detections.json")
+    (tmp_path / "scores" / "metrics.json").mkdir(parents=True)
+    outcome = run_tool("evaluate", weights, "--out", tmp_path / "scores", f"data.root={place.data}")
+    assert_refused(outcome, "metrics.json: Is a directory")
 
 
 def test_resume_without_a_run(place: Workplace) -> None:

@@ -31,7 +31,7 @@ from mnv2_dense.structures import Category
 from mnv2_dense.training.datamodule import DataModule
 
 AUXILIARY_TAP = "block_12"
-"""The last map before the strides that DeepLabv3 dilates: 96 channels."""
+"""The last map before the 160-channel bottlenecks: 96 channels."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}
 
@@ -152,6 +152,7 @@ def read_split(config: SegmentationConfig, split: str) -> SegmentationIndex:
     """The pictures and masks of `train` or `val`."""
     data, root = config.data, Path(config.data.root)
     categories = read_categories(config)
+    drawn = f"Remove {root}: it was drawn by an earlier version, and is drawn anew"
     listed = getattr(data, f"{split}_list")
     return read_folders(
         images=root / getattr(data, f"{split}_images"),
@@ -161,6 +162,7 @@ def read_split(config: SegmentationConfig, split: str) -> SegmentationIndex:
         rule=MaskRule(len(categories), data.ignore_index, data.colors, data.ignore_color),
         image_suffix=data.image_suffix,
         mask_suffix=data.mask_suffix,
+        hint=drawn if data.generate else None,
     )
 
 

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import torch
 
-from mnv2_dense.builders import Task, coarsest_stride
+from mnv2_dense.builders import Index, Task, coarsest_stride
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.trainer import count_processes
 from mnv2_dense.commands.opening import check_classes, read_card
+from mnv2_dense.commands.session import say
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.segmentation.index import SegmentationIndex
+from mnv2_dense.segmentation.survey import check_classes_present, count_pixels
 
 RESUMED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step")
 """What a checkpoint must hold for Lightning to go on from it."""
@@ -57,6 +60,20 @@ def check_resumable(task: Task, config: Config, path: Path) -> None:
             f"{path}: was trained with optimizer.name={before}, whose state "
             f"{config.optimizer.name} cannot go on from; keep it, or start a new run"
         )
+
+
+def check_masks(train: Index, val: Index) -> None:
+    """Reads every mask of a segmenter's data once, and says which classes none of them has.
+
+    Raises:
+        UserError: A mask cannot be used, or there is nothing to learn.
+    """
+    if isinstance(train, SegmentationIndex) and isinstance(val, SegmentationIndex):
+        say(f"reading {len(train) + len(val)} masks")
+        names = [category.name for category in train.categories]
+        if message := check_classes_present(names, count_pixels(train)):
+            say(message)
+        count_pixels(val)
 
 
 def check_batch(config: Config, images: int) -> None:

@@ -13,7 +13,7 @@ from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import check_same_categories, load_weights, open_checkpoint
 from mnv2_dense.commands.pictures import write_pictures
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
-from mnv2_dense.config.loader import load_config
+from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.training.progress import RunProgress
@@ -48,6 +48,8 @@ def evaluate(
     trainer.validate(task, datamodule=build_data(config, None, index), verbose=False)
     if trainer.is_global_zero:
         report(column, out, checkpoint=checkpoint)
+        # The scores depend on data, input and protocol too, which overrides may have changed.
+        (out / "evaluation.yaml").write_text(to_yaml(config))
         write_pictures(column, index, out / "pictures", pictures)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mnv2_dense.builders import Task, build_task
 from mnv2_dense.config.loader import parse_config
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.schema import Config, SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.structures import Category
@@ -27,6 +27,7 @@ def open_checkpoint(
     content = read_checkpoint(path)
     stored, categories = read_card(content, path)
     config = parse_config(_without_machine(stored), overrides, name=str(path))
+    check_same_classes(config, categories, path)
     task = build_task(config, categories)
     load_state_dict(task, content.get("state_dict", {}), path)
     return config, categories, task
@@ -67,6 +68,22 @@ def check_same_categories(first: Sequence[Category], second: Sequence[Category],
         f"{what} have different classes ({len(first)} and {len(second)}; first difference: "
         f"{difference}); they must list the same category ids and names"
     )
+
+
+def check_same_classes(config: Config, categories: Sequence[Category], path: Path) -> None:
+    """Refuses classes given for a checkpoint that has others.
+
+    Raises:
+        UserError: The config's class list or count is not the checkpoint's.
+    """
+    if config.data.num_classes not in (None, len(categories)):
+        raise UserError(
+            f"{path}: data.num_classes={config.data.num_classes}, but its network has "
+            f"{len(categories)} classes"
+        )
+    if isinstance(config, SegmentationConfig) and config.data.classes is not None:
+        given = [Category(label, name) for label, name in enumerate(config.data.classes)]
+        check_same_categories(categories, given, f"{path} and data.classes")
 
 
 def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:

@@ -13,9 +13,10 @@ def write_pictures(column: Column, index: Index, folder: Path, count: int) -> No
     """Writes the first `count` pictures of the set, ground truth left, prediction right."""
     if count == 0:
         return
-    folder.mkdir(parents=True, exist_ok=True)
     shown = min(count, len(index))
     for position in range(shown):
         name, picture = column.draw_pair(index, position)
-        Image.fromarray(picture).save(folder / f"{name}.png")
+        target = folder / f"{name}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)  # a name may hold folders
+        Image.fromarray(picture).save(target)
     say(f"wrote {shown} pictures (ground truth left, predictions right) to {folder}")

@@ -10,10 +10,10 @@ from mnv2_dense.commands.checks import check_output
 from mnv2_dense.commands.column import Column, Source
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import open_checkpoint
+from mnv2_dense.commands.outputs import Outputs
 from mnv2_dense.commands.session import quiet_lightning, say
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import find_images
 
 SCORE_THRESHOLD = 0.3
 """Lowest score of a box that is shown where none is asked for."""
@@ -48,49 +48,32 @@ def predict(
     elif score_threshold is not None:
         raise UserError(f"--score-threshold is for detectors; {weights} is a segmenter")
     column = column_of(config, task, categories)
-    folders = [out / name for name in column.result_folders]
-    pictures = [path for source in sources for path in find_sources(source, folders)]
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    _predict_all(column, pictures, name_outputs(pictures, folders), out)
+    outputs = Outputs(out, column.result_folders, column.records_name)
+    pictures = [path for source in sources for path in outputs.find_sources(source)]
+    names = outputs.name_pictures(pictures)
+    outputs.claim(names)
+    _predict_all(column, pictures, names, outputs)
 
 
-def _predict_all(column: Column, pictures: Sequence[Path], names: Sequence[str], out: Path) -> None:
+def _predict_all(
+    column: Column, pictures: Sequence[Path], names: Sequence[str], outputs: Outputs
+) -> None:
     records: list[dict[str, Any]] = []
     failures: list[str] = []
     for path, number, name in zip(pictures, number_pictures(pictures), names, strict=True):
         try:
-            prediction = column.predict(Source(path, number, name), out)
-        except UserError as error:
+            prediction = column.predict(Source(path, number, name), outputs.out)
+        except (UserError, OSError) as error:  # OSError: the result cannot be written
             failures.append(str(error))
             continue
         records += prediction.records
         say(f"{path}: {prediction.words}")
-    target = out / column.records_name
-    target.write_text(json.dumps(records, indent=1) + "\n")
-    say(f"wrote {target}: {len(records)} records of {len(pictures)} pictures")
+    outputs.records.write_text(json.dumps(records, indent=1) + "\n")
+    say(f"wrote {outputs.records}: {len(records)} records of {len(pictures)} pictures")
     if failures:
         raise UserError(
             f"{len(failures)} of {len(pictures)} pictures failed: " + "; ".join(failures)
         )
-
-
-def find_sources(source: Path, folders: Sequence[Path]) -> list[Path]:
-    """The pictures of a source; those right in the output folders are earlier results.
-
-    Raises:
-        UserError: The source has no pictures, or only earlier results.
-    """
-    found = find_images(source)
-    if source.is_file():
-        return found
-    places = {folder.resolve() for folder in folders}
-    kept = [path for path in found if path.resolve().parent not in places]
-    if not kept:
-        raise UserError(
-            f"{source}: all its pictures are in the output folder; choose another --out"
-        )
-    return kept
 
 
 def number_pictures(pictures: Sequence[Path]) -> list[int]:
@@ -101,18 +84,3 @@ def number_pictures(pictures: Sequence[Path]) -> list[int]:
         if len(set(numbers)) == len(numbers):
             return numbers
     return list(range(1, len(pictures) + 1))
-
-
-def name_outputs(pictures: Sequence[Path], folders: Sequence[Path]) -> list[str]:
-    """A name per picture, for PNG files in `folders`: unique, and none that of a source."""
-    places = {folder.resolve() for folder in folders}
-    taken = {path.name for path in map(Path.resolve, pictures) if path.parent in places}
-    names: list[str] = []
-    for path in pictures:
-        name, number = path.stem, 1
-        while f"{name}.png" in taken:
-            number += 1
-            name = f"{path.stem}-{number}"
-        taken.add(f"{name}.png")
-        names.append(name)
-    return names

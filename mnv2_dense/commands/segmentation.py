@@ -41,7 +41,7 @@ class SegmentationColumn(Column):
     def write_results(self, out: Path) -> list[Path]:
         scores = self.task.scores
         table, picture = out / "confusion_matrix.csv", out / "confusion_matrix.png"
-        with table.open("w", newline="") as file:
+        with table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["true class", *self.names])
             for name, row in zip(self.names, scores.confusion_matrix.tolist(), strict=True):
@@ -58,7 +58,7 @@ class SegmentationColumn(Column):
             draw_label_map(enlarged, label_map.repeat(factor, 0).repeat(factor, 1), self.names)
             for label_map in maps
         ]
-        return index.image_id(position).replace("/", "_"), side_by_side(*drawn)
+        return index.image_id(position), side_by_side(*drawn)
 
     @override
     def predict(self, source: Source, out: Path) -> Prediction:
@@ -71,7 +71,7 @@ class SegmentationColumn(Column):
         height, width = label_map.shape
         shares = class_shares(label_map, self.names)
         record = {
-            "file_name": source.path.name,
+            "file_name": str(source.path),
             "label_map": str(target.relative_to(out)),
             "width": width,
             "height": height,

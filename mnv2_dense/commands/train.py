@@ -13,6 +13,7 @@ from mnv2_dense.builders.trainer import build_trainer, set_threads
 from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
+    check_masks,
     check_resumable,
     check_shares,
 )
@@ -82,6 +83,7 @@ def _find_checkpoint(config: Config, resume: Path | bool) -> Path | None:
 def _train(config: Config, checkpoint: Path | None) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
+    check_masks(train_index, val_index)
     check_batch(config, len(train_index))
     check_shares(config, len(val_index))
     task = build_task(config, train_index.categories, pretrained=checkpoint is None, compiled=True)

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from mnv2_dense.builders import Task, build_data, build_task
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.trainer import trainer_options
-from mnv2_dense.commands.checks import check_batch
+from mnv2_dense.commands.checks import check_batch, check_masks
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import check_same_categories
@@ -73,6 +73,7 @@ def try_once(config: Config) -> None:
     """Runs one batch of each kind through the real trainer, and prints what came out."""
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
+    check_masks(train_index, val_index)
     check_batch(config, len(train_index))
     task = build_task(config, train_index.categories, pretrained=True, compiled=True)
     column = column_of(config, task, train_index.categories)

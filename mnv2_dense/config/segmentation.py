@@ -56,9 +56,9 @@ class SegmentationData(Data):
     num_classes: Count | None = None
     """Number of classes, background included; by itself it gives unnamed classes."""
     ignore_index: ByteValue = VOID
-    """Mask value of void, neither trained on nor measured; masks of 0 and 255 need another one."""
+    """Mask value of void: neither trained on nor measured. Masks of 0 and 255 need `colors`."""
     colors: tuple[Color, ...] | None = None
-    """RGB colour of every class, for masks that are coloured pictures; null refuses those."""
+    """RGB colour of every class: masks are then read by colour; null reads values as classes."""
     ignore_color: Color | None = None
     """RGB colour of void in such masks."""
     batch_size: Count = 16

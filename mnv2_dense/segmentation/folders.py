@@ -34,6 +34,7 @@ def read_folders(
     rule: MaskRule,
     image_suffix: str = "",
     mask_suffix: str = ".png",
+    hint: str | None = None,
 ) -> SegmentationIndex:
     """The pictures of a folder, or those of it that a list names, with their masks.
 
@@ -43,20 +44,23 @@ def read_folders(
     Args:
         images: Folder of the pictures.
         masks: Folder of the masks, with the same folders in it.
-        list_file: A text file with a key per line (VOC's ImageSets), in the order wanted. Lines
+        list_file: A text file with a key per line (VOC's ImageSets), in the order wanted; a
+            picture's extension may follow. Lines
             of a picture's and a mask's path, as lists of the augmented VOC have them, stand for
             the picture's file name. None takes every picture, at every depth, sorted by key.
         categories: The classes.
         rule: How the masks are read.
         image_suffix: End of the pictures' names; empty for any extension of a picture.
         mask_suffix: End of the masks' names.
+        hint: What to do where a folder or the list is missing; None tells of VOC where the list
+            is in VOC's place.
 
     Raises:
         UserError: A folder, the list, a picture or a mask is missing; the list is empty, no text,
             or names a picture twice or outside the folder; or a mask is not as large as its
             picture. All pictures are looked at, and the first offenders are named.
     """
-    _check_present(images, masks, list_file)
+    _check_present(images, masks, list_file, hint)
     if list_file is None:
         names = [path.relative_to(images).as_posix() for path in find_images(images)]
         found = _by_key(names, image_suffix)
@@ -78,7 +82,7 @@ def read_folders(
     return SegmentationIndex(categories, keys, image_paths, mask_paths, rule)
 
 
-def _check_present(images: Path, masks: Path, list_file: Path | None) -> None:
+def _check_present(images: Path, masks: Path, list_file: Path | None, hint: str | None) -> None:
     missing = []
     if list_file is not None and not list_file.is_file():
         missing.append(f"list of pictures {list_file}")
@@ -87,7 +91,10 @@ def _check_present(images: Path, masks: Path, list_file: Path | None) -> None:
     if not masks.is_dir():
         missing.append(f"mask folder {masks}")
     if missing:
-        raise UserError(f"not found: {' and '.join(missing)}. {HOW_TO_GET_VOC}")
+        if hint is None:
+            in_voc = list_file is not None and "ImageSets" in list_file.parts
+            hint = HOW_TO_GET_VOC if in_voc else "Correct data.root and the paths below it"
+        raise UserError(f"not found: {' and '.join(missing)}. {hint}")
 
 
 def _read_list(file: Path, image_suffix: str) -> list[str]:
@@ -115,7 +122,9 @@ def _key_of_entry(entry: str, image_suffix: str) -> str:
     if len(columns) == 2 and all(PurePosixPath(column).suffix for column in columns):
         name = PurePosixPath(columns[0]).name
         return name.removesuffix(image_suffix or PurePosixPath(name).suffix)
-    return PurePosixPath(entry).as_posix()
+    path = PurePosixPath(entry)
+    listed_as_file = not image_suffix and path.suffix.lower() in SUFFIXES
+    return (path.with_suffix("") if listed_as_file else path).as_posix()
 
 
 def _names_beside(keys: Iterable[str], images: Path) -> list[str]:

@@ -125,7 +125,7 @@ class Inference:
                 continue
             size = ImageSize(*picture.shape[-2:])
             for top, bottom in _row_ranges(size.height, len(probabilities) * size.width):
-                rows = _resize_rows(probabilities, size, top, bottom, self.align_corners)
+                rows = _resize_rows(probabilities, size, top, bottom)
                 yield Strip(position, top, rows)
 
     def _run_windows(
@@ -232,18 +232,16 @@ def _row_ranges(rows: int, values_per_row: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + step, rows)
 
 
-def _resize_rows(
-    maps: Tensor, size: ImageSize, top: int, bottom: int, align_corners: bool
-) -> Tensor:
-    """Rows from `top` to before `bottom` of maps [C, h, w] resized to `size`."""
+def _resize_rows(maps: Tensor, size: ImageSize, top: int, bottom: int) -> Tensor:
+    """Rows from `top` to before `bottom` of maps [C, h, w] resized to `size`.
+
+    Pixel centres are half-way, as where the picture was scaled down: nothing moves.
+    """
     height = maps.shape[1]
     places = torch.arange(top, bottom, dtype=torch.float64, device=maps.device)
-    if align_corners:
-        places *= (height - 1) / max(1, size.height - 1)
-    else:
-        places = ((places + 0.5) * height / size.height - 0.5).clamp(min=0)
+    places = ((places + 0.5) * height / size.height - 0.5).clamp(min=0)
     above = places.long().clamp(max=height - 1)
     below = (above + 1).clamp(max=height - 1)
     weight = (places - above)[:, None].to(maps)
     rows = maps[:, above] * (1 - weight) + maps[:, below] * weight
-    return resize_map(rows[None], ImageSize(bottom - top, size.width), align_corners)[0]
+    return resize_map(rows[None], ImageSize(bottom - top, size.width), align_corners=False)[0]

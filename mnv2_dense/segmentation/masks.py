@@ -26,7 +26,8 @@ class MaskRule(NamedTuple):
     Attributes:
         num_classes: Classes have the values 0 to num_classes - 1.
         ignore_index: Value of void in the files.
-        colors: RGB colour of every class, for masks that are coloured pictures; None refuses them.
+        colors: RGB colour of every class: masks are then read as coloured pictures, palette and
+            gray ones too. None reads indices and refuses colours.
         ignore_color: RGB colour of void in such masks.
     """
 
@@ -39,8 +40,10 @@ class MaskRule(NamedTuple):
 def read_mask(path: Path, rule: MaskRule) -> np.ndarray:
     """A mask as uint8 [H, W] of class indices, `IGNORE_INDEX` for void.
 
-    Palette masks are read as palette indices and gray ones (1 to 16 bits) as values: neither is
-    taken for a picture. Colours are looked up in `rule.colors`, transparency does not count.
+    Palette masks are read as palette indices and gray ones (1 to 16 bits) as values, unless
+    `rule.colors` is given: then every mask is read as colours (a gray value as three equal ones,
+    a palette index as its colour), for a palette may list the colours in any order.
+    Transparency does not count.
     Pixels come as they are stored: an EXIF rotation is ignored, as it is in pictures.
 
     Raises:
@@ -52,9 +55,11 @@ def read_mask(path: Path, rule: MaskRule) -> np.ndarray:
             raise UserError(
                 f"{path}: {image.format} does not keep mask values for certain; save masks as PNG"
             )
+        if rule.colors is not None and not image.mode.startswith("I"):
+            return _map_colors(np.asarray(image.convert("RGB")), rule, path)
         values = _read_values(image)
         if values is None:
-            return _map_colors(np.asarray(image.convert("RGB")), rule, path)
+            raise UserError(f"{path}: {_explain_colors(np.asarray(image.convert('RGB')))}")
     return _map_values(values, rule, path)
 
 
@@ -98,15 +103,17 @@ def _map_values(values: np.ndarray, rule: MaskRule, path: Path) -> np.ndarray:
     return label_map
 
 
+def _explain_colors(pixels: np.ndarray) -> str:
+    gray = (pixels == pixels[..., :1]).all()
+    remedy = "save one of its three equal channels" if gray else "save class indices"
+    return (
+        f"the mask holds colours, not class indices; {remedy} as a gray or palette PNG, or give "
+        "the colour of every class in data.colors"
+    )
+
+
 def _map_colors(pixels: np.ndarray, rule: MaskRule, path: Path) -> np.ndarray:
-    if rule.colors is None:
-        gray = (pixels == pixels[..., :1]).all()
-        remedy = "save one of its three equal channels" if gray else "save class indices"
-        raise UserError(
-            f"{path}: the mask holds colours, not class indices; {remedy} as a gray or palette "
-            "PNG, or give the colour of every class in data.colors"
-        )
-    labels = dict(zip(rule.colors, range(rule.num_classes), strict=True))
+    labels = dict(zip(rule.colors or (), range(rule.num_classes), strict=True))
     if rule.ignore_color is not None:
         labels[rule.ignore_color] = IGNORE_INDEX
     codes = _encode(pixels)

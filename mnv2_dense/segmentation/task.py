@@ -62,8 +62,9 @@ class SegmentationTask(DenseTask):
             pixels += (reference != IGNORE_INDEX).sum()
             if self.metric is not None:
                 self.metric.update(strip.probabilities.max(dim=0).indices, reference)
-        loss = total / pixels.clamp(min=1)
-        self.log("val/loss", loss, batch_size=len(batch.images), sync_dist=True)
+        counted = pixels.clamp(min=1)
+        # Weighed by pixels, so that neither batches nor processes change the mean over the set.
+        self.log("val/loss", total / counted, batch_size=int(counted), sync_dist=True)
 
     def predict_step(self, batch: SegmentationBatch, _index: int) -> list[Tensor]:
         """Label maps [H, W] uint8 of a batch, at the original size of each picture."""

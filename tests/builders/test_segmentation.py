@@ -204,6 +204,12 @@ def test_classes_must_be_given() -> None:
         count_classes(config_of("data.classes=null"))
 
 
+def test_a_built_in_set_without_label_maps_is_to_be_drawn_anew(tmp_path: Path) -> None:
+    (tmp_path / "train2017").mkdir()
+    with pytest.raises(UserError, match=f"Remove {tmp_path}: it was drawn by an earlier version"):
+        read_split(config_of(f"data.root={tmp_path}", "data.generate=shapes"), "train")
+
+
 def test_data_of_a_config(shapes_set: Path) -> None:
     config = config_of(f"data.root={shapes_set}", "training.seed=5")
     train, val = read_split(config, "train"), read_split(config, "val")

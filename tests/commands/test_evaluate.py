@@ -186,7 +186,13 @@ def test_a_segmenters_files_hold_every_pixel(segmenter: Path, tmp_path: Path) ->
     assert 0 < sum(map(sum, matrix)) <= VAL_IMAGES * SIZE**2
     with Image.open(tmp_path / "confusion_matrix.png") as picture:
         assert picture.mode == "RGB"
-    names = {"metrics.json", "confusion_matrix.csv", "confusion_matrix.png", "pictures"}
+    names = {
+        "metrics.json",
+        "evaluation.yaml",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "pictures",
+    }
     assert {path.name for path in tmp_path.iterdir()} == names
     assert len(list((tmp_path / "pictures").iterdir())) == 2
     for words in ("hourglass", "mIoU", f"{tmp_path / 'confusion_matrix.csv'} and "):

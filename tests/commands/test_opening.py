@@ -65,3 +65,12 @@ def test_a_checkpoint_of_the_other_task_is_refused(
     _, _, task = open_checkpoint(segmentation_run / "checkpoints" / "last.ckpt")
     with pytest.raises(UserError, match="of task detection, but the config is of task segmenta"):
         load_weights(task, detector)
+
+
+@pytest.mark.parametrize("override", ["data.classes=[a, b]", "data.num_classes=3"])
+def test_other_classes_than_the_checkpoints_are_refused(
+    segmentation_run: Path, override: str
+) -> None:
+    overrides = [override] if "classes=[" in override else ["data.classes=null", override]
+    with pytest.raises(UserError, match="classes"):
+        open_checkpoint(segmentation_run / "checkpoints" / "last.ckpt", overrides)

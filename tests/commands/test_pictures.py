@@ -37,3 +37,16 @@ def test_nothing_is_made_where_no_picture_is_asked_for(tmp_path: Path) -> None:
     both: Any = Numbers()
     write_pictures(both, both, tmp_path / "pictures", 0)
     assert not (tmp_path / "pictures").exists()
+
+
+class Nested(Numbers):
+    """Its pictures' names hold a folder."""
+
+    def draw_pair(self, index: object, position: int) -> tuple[str, np.ndarray]:
+        return f"city/{position}", super().draw_pair(index, position)[1]
+
+
+def test_a_name_may_hold_folders(tmp_path: Path) -> None:
+    both: Any = Nested()
+    write_pictures(both, both, tmp_path / "pictures", 1)
+    assert (tmp_path / "pictures" / "city" / "0.png").is_file()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv2_dense.commands.predict import find_sources, name_outputs, number_pictures
-from mnv2_dense.errors import UserError
+from mnv2_dense.commands.outputs import MANIFEST
+from mnv2_dense.commands.predict import number_pictures
 from tests.commands.tiny import Outcome, read_json, run_tool, tree
 
 WIDTH, HEIGHT = 90, 60
@@ -61,7 +61,7 @@ def test_pictures_and_folders(weights: Path, shapes_set: Path, tmp_path: Path) -
     outcome.require_success()
     folder = sorted((shapes_set / "val2017").iterdir())
     expected = {*(f"{path.stem}.png" for path in folder), "one.png", "detections.json"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*expected, MANIFEST}
     assert size_of(tmp_path / "out" / "one.png") == (WIDTH, HEIGHT)
     results = results_of(tmp_path / "out")
     assert {result["file_name"] for result in results} == {single.name, *(p.name for p in folder)}
@@ -163,7 +163,7 @@ def test_sources_are_never_overwritten(weights: Path, tmp_path: Path) -> None:
     predict(weights, tmp_path / "in", *sources).require_success()
     after = tree(tmp_path / "in")
     assert {name: after[name] for name in before} == before
-    assert len(after) == 2 * len(before) + 1
+    assert len(after) == 2 * len(before) + 2  # a picture each, records, manifest
 
 
 def test_sources_below_the_output_folder_are_predicted(weights: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_earlier_results_are_no_sources(weights: Path, tmp_path: Path) -> None:
     for _ in range(2):
         predict(weights, tmp_path / "out", tmp_path).require_success()
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"x.png", "detections.json"}
+    assert names == {"x.png", "detections.json", MANIFEST}
 
 
 def test_no_picture_found(weights: Path, tmp_path: Path) -> None:
@@ -196,25 +196,6 @@ def test_no_picture_found(weights: Path, tmp_path: Path) -> None:
 )
 def test_image_ids(stems: list[str], ids: list[int]) -> None:
     assert number_pictures([Path(f"{stem}.jpg") for stem in stems]) == ids
-
-
-def test_output_names_are_unique_and_no_sources(tmp_path: Path) -> None:
-    pictures = [Path("a/x.jpg"), Path("b/x.jpg"), Path("c/x-2.png"), tmp_path / "y.png"]
-    assert name_outputs(pictures, [tmp_path]) == ["x", "x-2", "x-2-2", "y-2"]
-    folders = [tmp_path / "label_maps", tmp_path]
-    assert name_outputs(pictures, folders) == ["x", "x-2", "x-2-2", "y-2"]
-
-
-def test_results_of_every_folder_are_no_sources(tmp_path: Path) -> None:
-    found = [
-        picture(tmp_path / name) for name in ("a.png", "in/b.png", "out/c.png", "out/in/d.png")
-    ]
-    out, inner = tmp_path / "out", tmp_path / "out" / "in"
-    assert find_sources(tmp_path, [out]) == [found[0], found[1], found[3]]
-    assert find_sources(tmp_path, [out, inner]) == found[:2]
-    assert find_sources(found[2], [out]) == [found[2]]  # a file that is named is meant
-    with pytest.raises(UserError, match="choose another --out"):
-        find_sources(out, [out, inner])
 
 
 def test_overrides_stand_among_the_pictures(

@@ -196,7 +196,8 @@ def test_exif_rotation_is_ignored(folder: Folder) -> None:
 
 
 def test_missing_data_says_what_was_looked_for_and_how_to_get_voc(tmp_path: Path) -> None:
-    changes = {"images": tmp_path / "a", "masks": tmp_path / "b", "list_file": tmp_path / "c.txt"}
+    listed = tmp_path / "ImageSets" / "c.txt"
+    changes = {"images": tmp_path / "a", "masks": tmp_path / "b", "list_file": listed}
     folder = Folder(tmp_path / "whole")
     with pytest.raises(UserError) as caught:
         folder.read(**changes)
@@ -207,8 +208,21 @@ def test_missing_data_says_what_was_looked_for_and_how_to_get_voc(tmp_path: Path
     ):
         assert part in str(caught.value)
     with pytest.raises(UserError) as caught:
-        folder.read(masks=tmp_path / "b")
+        folder.read(masks=tmp_path / "b", list_file=None)
     assert str(folder.images) not in str(caught.value)
+    assert "VOC" not in str(caught.value)
+    with pytest.raises(UserError, match="Draw it anew"):
+        folder.read(masks=tmp_path / "b", hint="Draw it anew")
+
+
+def test_a_list_may_name_files(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    listed = tmp_path / "files.txt"
+    listed.write_text("".join(f"{folder.read().path(k).name}\n" for k in range(len(folder.read()))))
+    plain, named = folder.read(), folder.read(list_file=listed)
+    assert [named.image_id(k) for k in range(len(named))] == [
+        plain.image_id(k) for k in range(len(plain))
+    ]
 
 
 def test_folders_without_pictures(folder: Folder, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_shrinking_keeps_the_aspect_and_gives_the_original_size(
     small = F.interpolate(picture, (height, width), mode="bilinear", antialias=True)
     padded = F.pad(small, (0, 17 - width, 0, 17 - height))
     seen = Decoder(align_corners=align_corners)(network(padded), window)
-    by_hand = resize_map(seen[..., :height, :width], sizes[0], align_corners)[0]
+    by_hand = resize_map(seen[..., :height, :width], sizes[0], align_corners=False)[0]
     assert torch.allclose(whole(strips, sizes)[0], by_hand, atol=1e-5)
 
 
@@ -361,3 +361,16 @@ def test_label_maps_are_assembled_from_strips() -> None:
     label_maps = assemble(strips, [ImageSize(2, 2), ImageSize(1, 1)])
     assert [label_map.tolist() for label_map in label_maps] == [[[1, 0], [1, 1]], [[0]]]
     assert {label_map.dtype for label_map in label_maps} == {torch.uint8}
+
+
+@pytest.mark.parametrize("edge", [40, 500, 960])
+def test_shrinking_moves_nothing(edge: int) -> None:
+    picture = torch.full((1, 3, 30, 1000), -5.0)
+    picture[..., edge:] = 5.0
+    protocol = Inference(Decoder(), window=ImageSize(101, 101), large_pictures="shrink")
+
+    def see(images: torch.Tensor) -> SegmenterOutputs:
+        return SegmenterOutputs(torch.cat([-images[:, :1], images[:, :1]], dim=1))
+
+    (label_map,) = assemble(protocol(see, picture, [ImageSize(30, 1000)]), [ImageSize(30, 1000)])
+    assert abs(int((label_map[15] == 0).sum()) - edge) <= 1

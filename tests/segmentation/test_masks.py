@@ -159,9 +159,22 @@ def test_every_colour_finds_its_class(
     np.testing.assert_array_equal(read_mask(file, rule), expected)
 
 
-def test_an_index_mask_is_one_even_where_colours_are_given(tmp_path: Path) -> None:
-    palette_image(np.array([[0, 2, 255]], np.uint8)).save(tmp_path / "a.png")
-    assert read_mask(tmp_path / "a.png", COLOURED).tolist() == [[0, 2, 255]]
+def test_where_colours_are_given_a_palette_mask_is_read_by_its_colours(tmp_path: Path) -> None:
+    """Programs that save a coloured mask with a palette number the colours as they like."""
+    assert COLOURED.colors is not None
+    pixels = np.array([[COLOURED.colors[2], COLOURED.colors[0], COLOURED.colors[1]]], np.uint8)
+    picture = Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE)
+    assert np.asarray(picture).tolist() != [[2, 0, 1]]
+    picture.save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png", COLOURED).tolist() == [[2, 0, 1]]
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_masks_of_0_and_255_are_read_by_colours(tmp_path: Path, mode: str) -> None:
+    values = np.array([[0, 255], [255, 0]], np.uint8)
+    Image.fromarray(values).convert(mode).save(tmp_path / "a.png")
+    rule = MaskRule(2, colors=((0, 0, 0), (255, 255, 255)))
+    assert read_mask(tmp_path / "a.png", rule).tolist() == [[0, 1], [1, 0]]
 
 
 def test_colours_of_no_class_are_named_with_their_pixels(tmp_path: Path) -> None:
