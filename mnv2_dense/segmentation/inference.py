@@ -19,16 +19,18 @@ _STRIP_VALUES = 2**24
 
 
 class Strip(NamedTuple):
-    """Class probabilities of some rows of a picture, over its full width.
+    """Class probabilities of some rows of a picture over its full width, or of some columns.
 
     position: the picture's place in the batch.
     top: the first row, in the picture.
-    probabilities: [C, rows, W] float32.
+    probabilities: [C, rows, columns] float32.
+    left: the first column, in the picture.
     """
 
     position: int
     top: int
     probabilities: Tensor
+    left: int = 0
 
 
 class Inference:
@@ -80,10 +82,11 @@ class Inference:
     def __call__(
         self, forward: Forward, images: Tensor, sizes: Sequence[ImageSize]
     ) -> Iterator[Strip]:
-        """Probabilities of every picture, each from its top to its bottom.
+        """Probabilities of every picture, each from one end of its longer side to the other.
 
         A picture that fits the window is one strip. The memory for a larger one does not grow
-        with its height: it is held in rows of windows, and given in strips of about 64 MB.
+        with its longer side: it is held in bands of windows across that, and given in strips of
+        at most about 64 MB, of columns where it is wider than high.
 
         Args:
             forward: The network in evaluation mode; it gets as many images at once as there are
@@ -102,8 +105,7 @@ class Inference:
         yield from self._run_whole(forward, at_once)
         for position, picture in enumerate(pictures):
             if position not in at_once:
-                for top, rows in self._run_windows(forward, picture, len(pictures)):
-                    yield Strip(position, top, rows)
+                yield from self._run_large(forward, picture, position, len(pictures))
 
     def _fits(self, picture: Tensor) -> bool:
         height, width = picture.shape[-2:]
@@ -128,41 +130,61 @@ class Inference:
                 rows = _resize_rows(probabilities, size, top, bottom)
                 yield Strip(position, top, rows)
 
+    def _run_large(
+        self, forward: Forward, picture: Tensor, position: int, at_once: int
+    ) -> Iterator[Strip]:
+        """Strips of a picture seen through windows, along its longer side."""
+        if picture.shape[2] <= picture.shape[1]:
+            for top, rows in self._run_windows(forward, picture, at_once):
+                yield Strip(position, top, rows)
+        else:
+            turned = self._run_windows(forward, picture.transpose(1, 2), at_once, turned=True)
+            for left, columns in turned:
+                yield Strip(position, 0, columns.transpose(1, 2), left)
+
     def _run_windows(
-        self, forward: Forward, picture: Tensor, at_once: int
+        self, forward: Forward, picture: Tensor, at_once: int, *, turned: bool = False
     ) -> Iterator[tuple[int, Tensor]]:
-        """First row and probabilities of strip after strip of a picture larger than the window."""
+        """First row and probabilities of strip after strip of a picture larger than the window.
+
+        `turned` says that rows and columns of the picture are exchanged; the network still sees
+        the windows as they are.
+        """
         height, width = picture.shape[-2:]
-        rows = min(height, self.window.height)
-        tops = _starts(height, self.window.height, self.overlap)
-        lefts = _starts(width, self.window.width, self.overlap)
+        window = ImageSize(*self.window[::-1]) if turned else self.window
+        rows = min(height, window.height)
+        tops = _starts(height, window.height, self.overlap)
+        lefts = _starts(width, window.width, self.overlap)
         # A pixel lies in so many rows of windows times so many columns of them.
-        in_rows = _coverage(tops, self.window.height, height, picture.device)
-        in_columns = _coverage(lefts, self.window.width, width, picture.device)
+        in_rows = _coverage(tops, window.height, height, picture.device)
+        in_columns = _coverage(lefts, window.width, width, picture.device)
         total = torch.empty(0)
         for top, following in zip(tops, [*tops[1:], height], strict=True):
             band = picture[:, top : top + rows]
-            for left, seen in self._see_band(forward, band, lefts, at_once):
+            windows = [band[:, :, left : left + window.width] for left in lefts]
+            seen_windows = self._see_all(forward, windows, at_once, turned=turned)
+            for left, seen in zip(lefts, seen_windows, strict=True):
                 if not len(total):
                     total = seen.new_zeros(len(seen), rows, width)
                 total[:, :, left : left + seen.shape[2]] += seen
             final = following - top
             for first, last in _row_ranges(final, len(total) * width):
-                windows = in_rows[top + first : top + last, None] * in_columns
-                yield top + first, total[:, first:last] / windows
+                counts = in_rows[top + first : top + last, None] * in_columns
+                yield top + first, total[:, first:last] / counts
             total[:, : rows - final] = total[:, final:].clone()
             total[:, rows - final :] = 0
 
-    def _see_band(
-        self, forward: Forward, band: Tensor, lefts: Sequence[int], at_once: int
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Left edge and probabilities of every window over `band`, which one window's rows hold."""
-        for first in range(0, len(lefts), at_once):
-            group = lefts[first : first + at_once]
-            windows = [band[:, :, left : left + self.window.width] for left in group]
-            seen = self._see(forward, torch.stack([self._pad(window) for window in windows]))
-            for left, window, padded in zip(group, windows, seen, strict=True):
-                yield left, padded[:, : window.shape[1], : window.shape[2]]
+    def _see_all(
+        self, forward: Forward, windows: Sequence[Tensor], at_once: int, *, turned: bool
+    ) -> Iterator[Tensor]:
+        """Probabilities of every window [3, h, w], at its own size."""
+        for first in range(0, len(windows), at_once):
+            group = windows[first : first + at_once]
+            upright = [window.transpose(1, 2) if turned else window for window in group]
+            everything = self._see(forward, torch.stack([self._pad(each) for each in upright]))
+            for window, padded in zip(group, everything, strict=True):
+                seen = padded.transpose(1, 2) if turned else padded
+                yield seen[:, : window.shape[1], : window.shape[2]]
 
     @torch.no_grad()
     def _see(self, forward: Forward, images: Tensor) -> Tensor:
@@ -199,14 +221,15 @@ class Inference:
 def assemble(strips: Iterable[Strip], sizes: Sequence[ImageSize]) -> list[Tensor]:
     """The most probable class of every pixel: label maps [H, W] uint8 of the given sizes."""
     label_maps: dict[int, Tensor] = {}
-    for position, top, probabilities in strips:
+    for position, top, probabilities, left in strips:
         if position not in label_maps:
             label_maps[position] = torch.full(
                 sizes[position], IGNORE_INDEX, dtype=torch.uint8, device=probabilities.device
             )
         # The same as argmax, and several times faster over the first dimension.
         labels = probabilities.max(dim=0).indices
-        label_maps[position][top : top + len(labels)] = labels
+        rows, columns = labels.shape
+        label_maps[position][top : top + rows, left : left + columns] = labels
     return [label_maps[position] for position in range(len(sizes))]
 
 

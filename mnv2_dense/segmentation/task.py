@@ -83,7 +83,8 @@ class SegmentationTask(DenseTask):
 def _under(strip: Strip, batch: SegmentationBatch) -> Tensor:
     """The part of its picture's label map that a strip covers."""
     rows, columns = strip.probabilities.shape[-2:]
-    return batch.label_maps[strip.position, strip.top : strip.top + rows, :columns]
+    down, across = slice(strip.top, strip.top + rows), slice(strip.left, strip.left + columns)
+    return batch.label_maps[strip.position, down, across]
 
 
 def _negative_log_likelihood(probabilities: Tensor, reference: Tensor) -> Tensor:

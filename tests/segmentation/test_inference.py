@@ -55,16 +55,21 @@ def random_pictures(*sizes: tuple[int, int], seed: int = 0) -> tuple[Tensor, lis
 def whole(strips: Sequence[Strip], sizes: Sequence[ImageSize]) -> list[Tensor]:
     """The probabilities of every picture; fails unless the strips are in order and complete."""
     parts: list[list[Tensor]] = [[] for _ in sizes]
-    rows = [0] * len(sizes)
-    for position, top, probabilities in strips:
-        assert top == rows[position]
-        assert probabilities.shape[1] > 0
-        assert probabilities.shape[2] == sizes[position].width
-        rows[position] += probabilities.shape[1]
+    places: list[int] = [0] * len(sizes)
+    for position, top, probabilities, left in strips:
+        height, width = sizes[position]
+        along = 1 if probabilities.shape[2] == width else 2
+        assert probabilities.shape[3 - along] == (width if along == 1 else height)
+        assert (top, left) == ((places[position], 0) if along == 1 else (0, places[position]))
+        assert probabilities.shape[along] > 0
+        places[position] += probabilities.shape[along]
         # As a consumer that keeps a strip must be able to: later ones may not write into it.
         parts[position].append(probabilities)
-    assert rows == [size.height for size in sizes]
-    pictures = [torch.cat(part, dim=1) for part in parts]
+    along_rows = [part[0].shape[2] == size.width for part, size in zip(parts, sizes, strict=True)]
+    pictures = [
+        torch.cat(part, dim=1 if rows else 2) for part, rows in zip(parts, along_rows, strict=True)
+    ]
+    assert [picture.shape[1:] for picture in pictures] == [torch.Size(size) for size in sizes]
     for picture in pictures:
         assert torch.allclose(picture.sum(dim=0), torch.ones(1), atol=1e-5)
     return pictures
@@ -271,7 +276,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("large_pictures", ["window", "shrink"])
-@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (3000, 3000)])
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (300, 9000), (3000, 3000)])
 def test_memory_is_bounded_by_a_band_of_windows(
     size: tuple[int, int],
     large_pictures: Literal["window", "shrink"],
@@ -288,7 +293,7 @@ def test_memory_is_bounded_by_a_band_of_windows(
         (label_map,) = assemble(protocol(Coarse(classes=classes), images, sizes), sizes)
     assert label_map.shape == size
     assert (label_map < classes).all()
-    band = 4 * classes * min(side, size[0]) * size[1]
+    band = 4 * classes * side * min(size)  # across the longer side
     window = 4 * classes * side**2
     assert largest.bytes <= max(band, window, 4 * strip, label_map.numel())
     # Which is far from holding the probabilities of every pixel.
@@ -374,3 +379,20 @@ def test_shrinking_moves_nothing(edge: int) -> None:
 
     (label_map,) = assemble(protocol(see, picture, [ImageSize(30, 1000)]), [ImageSize(30, 1000)])
     assert abs(int((label_map[15] == 0).sum()) - edge) <= 1
+
+
+def test_a_wide_picture_is_seen_upright() -> None:
+    columns = torch.arange(1.0, 61.0).expand(1, 3, 12, 60)
+    seen: list[Tensor] = []
+
+    def see(images: Tensor) -> SegmenterOutputs:
+        seen.append(images)
+        return SegmenterOutputs(images[:, :2])
+
+    strips = list(Inference(Decoder(), window=ImageSize(9, 17))(see, columns, [ImageSize(12, 60)]))
+    assert len(whole(strips, [ImageSize(12, 60)])) == 1
+    assert [strip.left for strip in strips] == sorted(strip.left for strip in strips)
+    for images in seen:
+        assert images.shape[-2:] == (9, 17)
+        assert (images[..., 1:] - images[..., :-1] == 1).all()  # to the right, as in the picture
+        assert (images[..., 1:, :] == images[..., :-1, :]).all()
