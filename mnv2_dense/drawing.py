@@ -1,9 +1,10 @@
-"""What every task draws with: pictures side by side, and small ones enlarged."""
+"""What every task draws with: pictures side by side, small ones enlarged, label maps in colour."""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Picture = NDArray[np.uint8]
 """RGB [H, W, 3]."""
@@ -33,6 +34,14 @@ def enlarge(image: Picture) -> tuple[Picture, int]:
 def _extend(image: Picture, height: int) -> Picture:
     below = np.full((height - len(image), image.shape[1], 3), _WHITE, np.uint8)
     return np.concatenate([image, below])
+
+
+def encode_label_map(label_map: NDArray[np.uint8]) -> Image.Image:
+    """A palette picture whose pixel values are the labels [H, W] themselves, in VOC's colours."""
+    picture = Image.fromarray(np.ascontiguousarray(label_map))
+    # Turns the mode to "P" and leaves the values as they are.
+    picture.putpalette([value for color in class_palette() for value in color])
+    return picture
 
 
 def class_palette() -> list[tuple[int, int, int]]:

@@ -1,10 +1,19 @@
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mnv2_dense.drawing import GAP, READABLE_SIDE, Picture, class_palette, enlarge, side_by_side
+from mnv2_dense.drawing import (
+    GAP,
+    READABLE_SIDE,
+    Picture,
+    class_palette,
+    encode_label_map,
+    enlarge,
+    side_by_side,
+)
 
 
 def gray(height: int, width: int) -> Picture:
@@ -62,3 +71,31 @@ def test_palette_is_that_of_a_real_voc_mask(shared: Path) -> None:
     with Image.open(mask) as picture:
         values = picture.getpalette()
     assert values == [value for color in class_palette() for value in color]
+
+
+def reload(label_map: np.ndarray) -> Image.Image:
+    file = io.BytesIO()
+    encode_label_map(label_map).save(file, "PNG")
+    return Image.open(file)
+
+
+def test_labels_come_back_from_the_file_as_they_were() -> None:
+    label_map = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    picture = reload(label_map)
+    assert picture.mode == "P"
+    assert (np.asarray(picture) == label_map).all()
+    colors = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    assert [tuple(color) for color in colors.tolist()] == class_palette()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
+def test_label_maps_of_any_size_are_encoded(size: tuple[int, int]) -> None:
+    label_map = np.full(size, 7, np.uint8)
+    assert (np.asarray(reload(label_map)) == label_map).all()
+    assert (np.asarray(reload(label_map.T)) == label_map.T).all()
+
+
+def test_the_palette_is_that_of_vocs_own_files(shared: Path) -> None:
+    folder = shared / "data" / "voc" / "VOC2012" / "SegmentationClass"
+    with Image.open(min(folder.glob("*.png"))) as mask:
+        assert mask.getpalette() == encode_label_map(np.asarray(mask)).getpalette()

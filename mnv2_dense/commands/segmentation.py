@@ -9,9 +9,9 @@ from PIL import Image
 from typing_extensions import override
 
 from mnv2_dense.commands.column import Column, Prediction, Source
-from mnv2_dense.drawing import Picture, enlarge, side_by_side
+from mnv2_dense.drawing import Picture, encode_label_map, enlarge, side_by_side
 from mnv2_dense.images import read_image
-from mnv2_dense.segmentation.draw import class_shares, draw_label_map, encode_label_map
+from mnv2_dense.segmentation.draw import class_shares, draw_label_map
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.scoring import draw_confusion_matrix, per_class_table, summary_table
 from mnv2_dense.segmentation.task import SegmentationTask

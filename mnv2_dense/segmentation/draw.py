@@ -21,13 +21,6 @@ BACKGROUND = "background"
 """Name of the class that is not tinted: it says that nothing of interest is there."""
 
 
-def encode_label_map(label_map: LabelMap) -> Image.Image:
-    """A palette picture whose pixel values are the labels [H, W] themselves, in VOC's colours."""
-    picture = Image.fromarray(np.ascontiguousarray(label_map))
-    picture.putpalette([value for color in class_palette() for value in color])
-    return picture
-
-
 def class_shares(label_map: LabelMap, names: Sequence[str]) -> dict[str, float]:
     """Share of the picture of every class in it, largest first.
 

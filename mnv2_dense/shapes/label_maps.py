@@ -1,13 +1,11 @@
 """Label maps of the built-in data set: the class of every pixel, as palette PNG files."""
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from mnv2_dense.drawing import class_palette
+from mnv2_dense.drawing import encode_label_map
 from mnv2_dense.shapes.outlines import SHAPE_CLASSES
 from mnv2_dense.shapes.scene import Scene
 
@@ -18,7 +16,6 @@ LABEL_NAMES = ("background", *(shape.name for shape in SHAPE_CLASSES))
 VOID = 255
 """`structures.IGNORE_INDEX`, written out because importing it would load torch to draw pictures."""
 _VALUES = {shape.category_id: value for value, shape in enumerate(SHAPE_CLASSES, start=1)}
-_PALETTE = bytes(chain.from_iterable(class_palette()))
 
 
 def draw_label_map(scene: Scene) -> NDArray[np.uint8]:
@@ -34,7 +31,4 @@ def draw_label_map(scene: Scene) -> NDArray[np.uint8]:
 
 def write_label_map(path: Path, scene: Scene) -> None:
     """Writes the label map as a PNG of palette indices in VOC's colours."""
-    picture = Image.fromarray(draw_label_map(scene))
-    # Turns the mode to "P" and leaves the values as they are.
-    picture.putpalette(_PALETTE)
-    picture.save(path, format="PNG")
+    encode_label_map(draw_label_map(scene)).save(path, format="PNG")

@@ -17,8 +17,12 @@ def sample_seed(seed: int, key: SampleKey) -> int:
         seed: The run's.
         key: The sample and its epoch.
     """
-    sequence = np.random.SeedSequence((seed, key.epoch, key.index))
-    return int(sequence.generate_state(1, np.uint64)[0])
+    return derive_seed(seed, key.epoch, key.index)
+
+
+def derive_seed(*place: int) -> int:
+    """A 64-bit seed for a place in a run, unrelated to that of any other place."""
+    return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
 
 
 class EpochSampler(Sampler[SampleKey]):

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+
+from mnv2_dense.training.sampling import derive_seed
 
 
 class SeedSteps(Callback):
@@ -26,5 +27,4 @@ class SeedSteps(Callback):
     ) -> None:
         """Seeds all devices."""
         place = (self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
-        sequence = np.random.SeedSequence(place)
-        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+        torch.manual_seed(derive_seed(*place))

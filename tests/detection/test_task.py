@@ -3,7 +3,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from mnv2_dense.detection.scoring import SUMMARY_KEYS
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.structures import BoxTargets, Category, DetectionBatch, ImageSize
+from tests.training.tiny import KeepLosses, bare_trainer
 
 CATEGORIES = (Category(3, "red"), Category(7, "green"))
 INPUT = ImageSize(64, 64)
@@ -101,30 +101,6 @@ def make_task(network: nn.Module, annotations: Path | None = None, **options: An
     return DetectionTask(network, **{**defaults, **options})
 
 
-def trainer(folder: Path, **options: Any) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        **options,
-    )
-
-
-class KeepLosses(pl.Callback):
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
-    ) -> None:
-        self.losses.append(trainer.callback_metrics["train/loss"].item())
-
-
 class Oracle(nn.Module):
     """Knows the right outputs of the four pictures, and tells one picture from another."""
 
@@ -152,7 +128,7 @@ def test_training_lowers_the_loss_and_finds_the_boxes(
 ) -> None:
     task = make_task(narrow(), annotations, channels_last=channels_last)
     kept = KeepLosses()
-    run = trainer(tmp_path, max_epochs=60, callbacks=[kept], check_val_every_n_epoch=60)
+    run = bare_trainer(tmp_path, max_epochs=60, callbacks=[kept], check_val_every_n_epoch=60)
     # The norms' statistics must keep up with so short a run.
     for layer in task.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -168,7 +144,7 @@ def test_right_outputs_reach_a_perfect_score(tmp_path: Path, annotations: Path) 
     """Proves scaling to the original, labels to category ids, and the twelve logged numbers."""
     task = make_task(Oracle(), annotations)
     task.keep_results = True
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     run.validate(task, loader(batch((0, 1, 2)), batch((3,))), verbose=False)
     logged = {key: run.callback_metrics[f"val/{key}"].item() for key in SUMMARY_KEYS}
     for key in ("mAP", "AP50", "AP75", "AR1", "AR100"):
@@ -187,7 +163,7 @@ def test_right_outputs_reach_a_perfect_score(tmp_path: Path, annotations: Path) 
 def test_a_second_evaluation_starts_afresh(tmp_path: Path, annotations: Path) -> None:
     """Detections of the evaluation before would still count, one set per image."""
     task = make_task(Oracle(), annotations)
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     run.validate(task, loader(batch()), verbose=False)
     assert run.callback_metrics["val/mAP"] == pytest.approx(1)
     task.decoder.max_detections = 0
@@ -206,7 +182,7 @@ def test_prediction_is_in_pixels_of_the_original() -> None:
 
 def test_checkpoint_holds_the_card_and_plain_data_only(tmp_path: Path, annotations: Path) -> None:
     task = make_task(narrow(), annotations)
-    run = trainer(tmp_path, max_steps=1)
+    run = bare_trainer(tmp_path, max_steps=1)
     run.fit(task, loader(batch()))
     run.save_checkpoint(tmp_path / "last.ckpt")
     content = read_checkpoint(tmp_path / "last.ckpt")  # weights_only
@@ -216,6 +192,6 @@ def test_checkpoint_holds_the_card_and_plain_data_only(tmp_path: Path, annotatio
 
 def test_mixed_precision_trains(tmp_path: Path) -> None:
     kept = KeepLosses()
-    run = trainer(tmp_path, max_epochs=2, precision="bf16-mixed", callbacks=[kept])
+    run = bare_trainer(tmp_path, max_epochs=2, precision="bf16-mixed", callbacks=[kept])
     run.fit(make_task(narrow(), loss=SSDLoss(mining_nms_iou=0.99)), loader(batch()))
     assert all(math.isfinite(value) for value in kept.losses)

@@ -1,15 +1,10 @@
-import io
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from mnv2_dense.drawing import GAP, Picture, class_palette
 from mnv2_dense.segmentation.draw import (
     class_shares,
     draw_label_map,
-    encode_label_map,
 )
 
 NAMES = ("background", "größter Hund", "sofa")
@@ -24,43 +19,6 @@ def halves(height: int = 60, width: int = 80) -> np.ndarray:
     label_map = np.zeros((height, width), np.uint8)
     label_map[:, width // 2 :] = 1
     return label_map
-
-
-def reload(label_map: np.ndarray) -> Image.Image:
-    file = io.BytesIO()
-    encode_label_map(label_map).save(file, "PNG")
-    return Image.open(file)
-
-
-def test_the_first_colours_of_voc() -> None:
-    colors = class_palette()
-    assert len(set(colors)) == 256
-    assert colors[:4] == [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)]
-    assert colors[15] == (192, 128, 128)  # person
-    assert colors[20] == (0, 64, 128)  # tvmonitor
-    assert colors[255] == (224, 224, 192)  # void
-
-
-def test_labels_come_back_from_the_file_as_they_were() -> None:
-    label_map = np.arange(256, dtype=np.uint8).reshape(8, 32)
-    picture = reload(label_map)
-    assert picture.mode == "P"
-    assert (np.asarray(picture) == label_map).all()
-    colors = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-    assert [tuple(color) for color in colors.tolist()] == class_palette()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
-def test_label_maps_of_any_size_are_encoded(size: tuple[int, int]) -> None:
-    label_map = np.full(size, 7, np.uint8)
-    assert (np.asarray(reload(label_map)) == label_map).all()
-    assert (np.asarray(reload(label_map.T)) == label_map.T).all()
-
-
-def test_the_palette_is_that_of_vocs_own_files(shared: Path) -> None:
-    folder = shared / "data" / "voc" / "VOC2012" / "SegmentationClass"
-    with Image.open(min(folder.glob("*.png"))) as mask:
-        assert mask.getpalette() == encode_label_map(np.asarray(mask)).getpalette()
 
 
 def test_shares_leave_void_out_and_come_largest_first() -> None:

@@ -2,7 +2,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -28,6 +27,7 @@ from mnv2_dense.structures import (
     SegmentationBatch,
     SegmentationSample,
 )
+from tests.training.tiny import KeepLosses, bare_trainer
 
 CATEGORIES = (Category(0, "gray"), Category(1, "red"), Category(2, "green"))
 COLORS = torch.tensor([[100, 100, 100], [230, 20, 20], [20, 230, 20]])
@@ -100,34 +100,10 @@ def narrow(output_stride: int = 16, *, auxiliary: bool = False) -> DeepLabV3:
     return DeepLabV3(backbone, head, FCNHead(backbone.specs[1], 3) if auxiliary else None)
 
 
-def trainer(folder: Path, **options: Any) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        **options,
-    )
-
-
-class KeepLosses(pl.Callback):
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
-    ) -> None:
-        self.losses.append(trainer.callback_metrics["train/loss"].item())
-
-
 def test_training_lowers_the_loss_and_finds_the_classes(tmp_path: Path) -> None:
     kept = KeepLosses()
     task = make_task(narrow(), make_optimizer=quick, channels_last=True)
-    run = trainer(tmp_path, max_epochs=40, callbacks=[kept], check_val_every_n_epoch=40)
+    run = bare_trainer(tmp_path, max_epochs=40, callbacks=[kept], check_val_every_n_epoch=40)
     # The norms' statistics must keep up with so short a run.
     for layer in task.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -144,7 +120,7 @@ def test_pixels_are_counted_at_the_original_size_of_every_picture(tmp_path: Path
     """Two canvases; pictures smaller and larger than the window, and a single pixel."""
     batches = [batch((33, 33), (20, 9), (1, 1)), batch((70, 40), (12, 90))]
     task = make_task(Nearest())
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     run.validate(task, loader(*batches), verbose=False)
     expected = np.zeros((3, 3), np.int64)
     for images, label_maps, sizes, _ in batches:
@@ -165,7 +141,7 @@ def test_the_logged_loss_is_the_cross_entropy_of_all_labelled_pixels(tmp_path: P
     """Whatever the training loss: here it mines hard pixels and weighs classes."""
     network, seen = Nearest(), batch((33, 33), (20, 9))
     loss = SegmentationLoss(class_weights=(1, 5, 9), hard_pixel_share=0.1)
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     run.validate(make_task(network, loss=loss), loader(seen), verbose=False)
     with torch.no_grad():
         logits = network((seen.images.float() - 127.5) / 127.5).class_logits
@@ -174,7 +150,7 @@ def test_the_logged_loss_is_the_cross_entropy_of_all_labelled_pixels(tmp_path: P
 
 
 def test_certain_and_wrong_pixels_cost_no_infinity(tmp_path: Path) -> None:
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     run.validate(make_task(Nearest(sharpness=1e5)), loader(batch()), verbose=False)
     assert 0 < run.callback_metrics["val/loss"].item() < 100
 
@@ -183,7 +159,7 @@ def test_a_set_of_void_alone_is_measured_too(tmp_path: Path) -> None:
     seen = batch()
     void = seen._replace(label_maps=torch.full_like(seen.label_maps, IGNORE_INDEX))
     task = make_task(Nearest())
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     run.validate(task, loader(void), verbose=False)
     assert run.callback_metrics["val/loss"].item() == 0
     assert set(task.scores.summary.values()) == {-1.0}
@@ -193,7 +169,7 @@ def test_a_second_evaluation_starts_afresh(tmp_path: Path) -> None:
     """Pixels of the evaluation before would still count."""
     task = make_task(Nearest())
     for _ in range(2):
-        trainer(tmp_path).validate(task, loader(batch()), verbose=False)
+        bare_trainer(tmp_path).validate(task, loader(batch()), verbose=False)
         assert task.scores.confusion_matrix.sum() == 4 * 33 * 32
 
 
@@ -219,7 +195,7 @@ def test_the_other_stride_is_used_where_pictures_are_measured_only(tmp_path: Pat
 
 def test_the_auxiliary_loss_is_trained_and_not_measured(tmp_path: Path) -> None:
     task = make_task(narrow(auxiliary=True), loss=SegmentationLoss(auxiliary_weight=0.4))
-    run = trainer(tmp_path, max_steps=1)
+    run = bare_trainer(tmp_path, max_steps=1)
     run.fit(task, loader(batch()), loader(batch()))
     logged = {name: float(value) for name, value in run.callback_metrics.items()}
     assert logged["train/auxiliary"] > 0
@@ -246,7 +222,7 @@ def test_pictures_that_fit_are_seen_at_the_windows_size_at_once() -> None:
 
 
 def test_without_a_metric_only_the_loss_is_logged(tmp_path: Path) -> None:
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     run.validate(make_task(Nearest(), metric=None), loader(batch()), verbose=False)
     assert set(run.callback_metrics) == {"val/loss"}
 
@@ -254,7 +230,7 @@ def test_without_a_metric_only_the_loss_is_logged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_mixed_precision_trains_and_measures(tmp_path: Path, batch_size: int) -> None:
     kept = KeepLosses()
-    run = trainer(tmp_path, max_epochs=2, precision="bf16-mixed", callbacks=[kept])
+    run = bare_trainer(tmp_path, max_epochs=2, precision="bf16-mixed", callbacks=[kept])
     loss = SegmentationLoss(hard_pixel_share=0.25)
     seen = batch(*[(33, 33)] * batch_size)
     run.fit(make_task(narrow(auxiliary=True), loss=loss), loader(seen), loader(seen))

@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.training.task import DenseTask
+from tests.training.tiny import bare_trainer
 
 CARD = {"version": "1.2", "config": {"a": [1, 2.5, None]}, "categories": [[3, "red"]]}
 
@@ -106,20 +107,6 @@ def loader(*batches: Batch) -> DataLoader[Any]:
     return DataLoader(list(batches), batch_size=None)  # pyrefly: ignore
 
 
-def trainer(folder: Path, **options: Any) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        **options,
-    )
-
-
 def test_images_are_normalised_per_channel() -> None:
     task = make_task(mean=(100.0, 110.0, 120.0), std=(1.0, 2.0, 4.0))
     normalized = task.normalize(torch.full((1, 3, 4, 4), 130, dtype=torch.uint8))
@@ -133,7 +120,7 @@ def test_memory_format_of_the_images(channels_last: bool) -> None:
 
 
 def test_terms_of_the_loss_are_logged_and_add_up(tmp_path: Path) -> None:
-    run = trainer(tmp_path, max_steps=1)
+    run = bare_trainer(tmp_path, max_steps=1)
     run.fit(make_task(), loader(batch()))
     logged = {name: float(value) for name, value in run.callback_metrics.items()}
     assert set(logged) == {"train/loss", "train/first", "train/second"}
@@ -144,7 +131,7 @@ def test_terms_of_the_loss_are_logged_and_add_up(tmp_path: Path) -> None:
 def test_scores_of_a_set_are_kept_and_logged_and_the_metric_emptied(tmp_path: Path) -> None:
     """Pixels of the evaluation before would still count."""
     task = make_task(metric=BrightnessMetric())
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     once = float(batch().images.float().sum())
     for batches in (2, 1):
         run.validate(task, loader(*[batch()] * batches), verbose=False)
@@ -154,7 +141,7 @@ def test_scores_of_a_set_are_kept_and_logged_and_the_metric_emptied(tmp_path: Pa
 
 
 def test_without_a_metric_only_the_loss_is_logged(tmp_path: Path) -> None:
-    run = trainer(tmp_path)
+    run = bare_trainer(tmp_path)
     task = make_task()
     run.validate(task, loader(batch()), verbose=False)
     assert set(run.callback_metrics) == {"val/loss"}
@@ -163,7 +150,7 @@ def test_without_a_metric_only_the_loss_is_logged(tmp_path: Path) -> None:
 
 def test_checkpoint_holds_the_card_and_plain_data_only(tmp_path: Path) -> None:
     task = make_task(metric=BrightnessMetric())
-    run = trainer(tmp_path, max_steps=1)
+    run = bare_trainer(tmp_path, max_steps=1)
     run.fit(task, loader(batch()))
     run.save_checkpoint(tmp_path / "last.ckpt")
     content = read_checkpoint(tmp_path / "last.ckpt")  # weights_only
@@ -183,7 +170,7 @@ def test_learning_rate_follows_the_factor_at_every_step(tmp_path: Path) -> None:
         def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    run = trainer(tmp_path, max_epochs=2, callbacks=[Keep()])
+    run = bare_trainer(tmp_path, max_epochs=2, callbacks=[Keep()])
     run.fit(make_task(learning_rate_factor=factor), loader(batch(), batch()))
     assert rates == pytest.approx([0.01, 0.01 / 2, 0.01 / 3, 0.01 / 4])
     assert totals == {4}
@@ -193,17 +180,17 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(tmp_path: P
     task = make_task()
     nn.init.constant_(task.network.get_parameter("0.bias"), math.nan)
     with pytest.raises(UserError, match=r"loss is nan at step 0.*images 100, 101"):
-        trainer(tmp_path, max_steps=1).fit(task, loader(batch()))
+        bare_trainer(tmp_path, max_steps=1).fit(task, loader(batch()))
 
 
 def test_training_resumes_from_its_own_checkpoint(tmp_path: Path) -> None:
     """Two epochs in one go and in two parts end in the same weights."""
     whole, first, second = (make_task() for _ in range(3))
-    trainer(tmp_path, max_epochs=2).fit(whole, loader(batch()))
-    run = trainer(tmp_path, max_epochs=1)
+    bare_trainer(tmp_path, max_epochs=2).fit(whole, loader(batch()))
+    run = bare_trainer(tmp_path, max_epochs=1)
     run.fit(first, loader(batch()))
     run.save_checkpoint(tmp_path / "last.ckpt")
-    trainer(tmp_path, max_epochs=2).fit(
+    bare_trainer(tmp_path, max_epochs=2).fit(
         second, loader(batch()), ckpt_path=tmp_path / "last.ckpt", weights_only=True
     )
     for name, tensor in whole.state_dict().items():

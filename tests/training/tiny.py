@@ -99,3 +99,30 @@ def tiny_trainer(folder: Path, callbacks: list[Callback], **arguments: Any) -> T
         log_every_n_steps=1,
         **(defaults | arguments),
     )
+
+
+def bare_trainer(folder: Path, **options: Any) -> Trainer:
+    """A Trainer of one CPU process that logs, saves and shows nothing."""
+    return Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        **options,
+    )
+
+
+class KeepLosses(Callback):
+    """Remembers the loss of every training step."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        self.losses.append(trainer.callback_metrics["train/loss"].item())
