@@ -24,18 +24,18 @@ DETECTION, SEGMENTATION = "detection", "segmentation"
 # Files of one column that have no twin in the other, since the task has no such step.
 WITHOUT_TWIN = {
     DETECTION: {"anchors.py", "coco.py", "coding.py", "matching.py"},
-    SEGMENTATION: {"folders.py", "inference.py", "masks.py", "survey.py"},
+    SEGMENTATION: {"folders.py", "inference.py", "lraspp.py", "masks.py", "survey.py"},
 }
 # By file below the package: what stands for what. `{}` is the column, of one name in both.
 TWINS = {
     "{}/data.py": [("DetectionDataset", "SegmentationDataset"), ("collate", "collate")],
     "{}/decode.py": [("Decoder", "Decoder")],
     "{}/draw.py": [("draw_detections", "draw_label_map")],
-    "{}/head.py": [("SSDLiteHead", "DeepLabV3Head")],
+    "{}/head.py": [("SSDHead", "DeepLabV3Head")],
     "{}/index.py": [("DetectionIndex", "SegmentationIndex")],
     "{}/loss.py": [("SSDLoss", "SegmentationLoss"), ("LossTerms", "LossTerms")],
     "{}/metrics.py": [("CocoDetectionMetric", "SegmentationMetric")],
-    "{}/network.py": [("DetectorOutputs", "SegmenterOutputs"), ("SSDLite", "DeepLabV3")],
+    "{}/network.py": [("DetectorOutputs", "SegmenterOutputs"), ("Detector", "Segmenter")],
     "{}/scoring.py": [
         ("DetectionScores", "SegmentationScores"),
         ("evaluate", "evaluate"),

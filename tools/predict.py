@@ -1,4 +1,4 @@
-"""Boxes or label maps of pictures: `python tools/predict.py SOURCE ... --weights PATH`."""
+"""Boxes, label maps or names of pictures: `python tools/predict.py SOURCE ... --weights PATH`."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from mnv2_dense.cli import run_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line and runs the command."""
     parser = argparse.ArgumentParser(
-        description="Show what a checkpoint sees in pictures: boxes, or label maps."
+        description="Show what a network sees in pictures: boxes, label maps, or their names."
     )
     parser.add_argument(
         "sources",
@@ -19,16 +19,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SOURCE",
         help="pictures, folders of pictures, and key.path=value changes to the config",
     )
-    parser.add_argument("--weights", type=Path, required=True, help="checkpoint of a run")
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="PATH",
+        help="checkpoint of a run, weights of a MobileNetV2 classifier, or `imagenet` for "
+        "torchvision's, downloaded",
+    )
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder")
     parser.add_argument(
         "--score-threshold",
         type=float,
         help="of a detector: lowest score shown, 0 to 1 (default 0.3)",
     )
+    parser.add_argument(
+        "--top", type=int, metavar="N", help="of a classifier: classes named (default 5)"
+    )
     options = parser.parse_intermixed_args(arguments)
     if options.score_threshold is not None and not 0 <= options.score_threshold <= 1:
         parser.error(f"--score-threshold is from 0 to 1, not {options.score_threshold}")
+    if options.top is not None and options.top < 1:
+        parser.error(f"--top is at least 1, not {options.top}")
     # A picture may have `=` in its name; what is no file and has one is a change to the config.
     options.overrides = [
         text for text in options.sources if "=" in text and not Path(text).exists()
@@ -49,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
         weights=options.weights,
         out=options.out,
         score_threshold=options.score_threshold,
+        top=options.top,
     )
 
 

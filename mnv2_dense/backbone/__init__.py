@@ -1,1 +1,1 @@
-"""MobileNetV2, the feature extractor that every task shares."""
+"""Feature extractors with named taps, which every task shares."""

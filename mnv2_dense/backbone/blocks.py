@@ -1,11 +1,12 @@
-"""The layers that MobileNetV2 and the mobile heads are made of."""
+"""The layers that the backbones and the heads are made of."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Padding = Literal["symmetric", "same"]
+Shortcut = Literal["bottleneck", "expansion", "none"]
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
@@ -91,6 +92,37 @@ class ConvNormAct(nn.Sequential):
         super().__init__(*layers)
 
 
+class DepthwiseSeparable(nn.Sequential):
+    """Depthwise 3x3, then 1x1, each with norm and activation: the block of MobileNetV1.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Stride of the depthwise layer.
+        dilation: Dilation of the depthwise layer.
+        padding: See `ConvNormAct`.
+        layer: Norm and activation of both layers, see `ConvNormAct`.
+
+    Source: MobileNets (arXiv 1704.04861), section 3.1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: Padding = "symmetric",
+        **layer: Any,
+    ) -> None:
+        depthwise = {"groups": in_channels, "stride": stride, "dilation": dilation}
+        super().__init__(
+            ConvNormAct(in_channels, in_channels, 3, padding=padding, **depthwise, **layer),
+            ConvNormAct(in_channels, out_channels, **layer),
+        )
+
+
 class InvertedResidual(nn.Module):
     """Expansion 1x1, depthwise 3x3, linear projection 1x1, and a shortcut where shapes allow.
 
@@ -103,12 +135,14 @@ class InvertedResidual(nn.Module):
         expansion: Factor t of the paper; 1 leaves the expansion layer out.
         stride: Stride of the depthwise layer.
         dilation: Dilation of the depthwise layer.
-        shortcut: Whether input and output may be added.
+        shortcut: What is added where shapes allow: `bottleneck` (the paper's) the input to the
+            output, `expansion` this block's expansion to the next block's, `none` nothing.
+        linear: Whether the projection has no activation (the paper's); otherwise it has ReLU6.
         padding: See `ConvNormAct`.
         norm_epsilon: See `ConvNormAct`.
         norm_momentum: See `ConvNormAct`.
 
-    Source: paper, section 3.4 and Table 1.
+    Source: paper, section 3.4 and Table 1; the variants are those of section 6.4, Figure 6.
     """
 
     def __init__(
@@ -119,21 +153,17 @@ class InvertedResidual(nn.Module):
         expansion: int,
         stride: int,
         dilation: int = 1,
-        shortcut: bool = True,
+        shortcut: Shortcut = "bottleneck",
+        linear: bool = True,
         padding: Padding = "symmetric",
         norm_epsilon: float = 1e-5,
         norm_momentum: float = 0.1,
     ) -> None:
         super().__init__()
         hidden = in_channels * expansion
-        self.shortcut = shortcut and in_channels == out_channels
-        self.expand = (
-            nn.Identity()
-            if expansion == 1
-            else ConvNormAct(
-                in_channels, hidden, norm_epsilon=norm_epsilon, norm_momentum=norm_momentum
-            )
-        )
+        self.shortcut = shortcut if in_channels == out_channels else "none"
+        layer: dict[str, Any] = {"norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum}
+        self.expand = nn.Identity() if expansion == 1 else ConvNormAct(in_channels, hidden, **layer)
         self.depthwise = ConvNormAct(
             hidden,
             hidden,
@@ -142,22 +172,23 @@ class InvertedResidual(nn.Module):
             groups=hidden,
             dilation=dilation,
             padding=padding,
-            norm_epsilon=norm_epsilon,
-            norm_momentum=norm_momentum,
+            **layer,
         )
         self.project = ConvNormAct(
-            hidden,
-            out_channels,
-            norm_epsilon=norm_epsilon,
-            norm_momentum=norm_momentum,
-            activation=None,
+            hidden, out_channels, activation=None if linear else nn.ReLU6, **layer
         )
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The block's output, and its expansion (after ReLU6, before the depthwise layer)."""
+    def forward(self, features: Tensor, carried: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The block's output, and its expansion (after ReLU6, before the depthwise layer).
+
+        `carried` is the expansion of the block before, where its shortcut is `expansion`.
+        """
         expanded = self.expand(features)
+        if carried is not None:
+            expanded = expanded + carried
         projected = self.project(self.depthwise(expanded))
-        return (features + projected if self.shortcut else projected), expanded
+        adds = self.shortcut == "bottleneck"
+        return (features + projected if adds else projected), expanded
 
 
 def initialize(module: nn.Module) -> None:

@@ -1,15 +1,23 @@
 """MobileNetV2 with named taps (arXiv 1801.04381, Table 2)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from mnv2_dense.backbone.backbone import (
+    Backbone,
+    DefaultTaps,
+    check_output_stride,
+    choose_taps,
+    plan_steps,
+)
 from mnv2_dense.backbone.blocks import (
     ConvNormAct,
     InvertedResidual,
     Padding,
+    Shortcut,
     initialize,
     make_divisible,
 )
@@ -51,39 +59,37 @@ class BlockPlan(NamedTuple):
         return self.input_stride * self.stride
 
 
-def plan_blocks(width_mult: float, output_stride: int) -> list[BlockPlan]:
-    """The 17 bottlenecks of Table 2 at a width and an output stride.
-
-    A block that loses its stride keeps the old dilation for its own depthwise layer; the
-    blocks behind it get the dilation multiplied by the lost stride.
-
-    Source: the atrous rule of the authors' released DeepLab code.
-    """
+def plan_blocks(width_mult: float, output_stride: int, expansion: int = 6) -> list[BlockPlan]:
+    """The 17 bottlenecks of Table 2 at a width, an output stride and an expansion factor."""
+    rows = [
+        (1 if t == 1 else expansion, make_divisible(c * width_mult), s if i == 0 else 1)
+        for t, c, n, s in BOTTLENECKS
+        for i in range(n)
+    ]
     plans: list[BlockPlan] = []
     channels = make_divisible(STEM_CHANNELS * width_mult)
-    current, dilation = 2, 1
-    for t, c, n, s in BOTTLENECKS:
-        out = make_divisible(c * width_mult)
-        for i in range(n):
-            wanted = s if i == 0 else 1
-            stride = wanted if current * wanted <= output_stride else 1
-            plans.append(BlockPlan(t, channels, out, stride, dilation, wanted == 1, current))
-            current *= stride
-            dilation *= wanted // stride
-            channels = out
+    steps = plan_steps([wanted for _, _, wanted in rows], output_stride)
+    for (t, out, wanted), step in zip(rows, steps, strict=True):
+        stride, dilation, before = step
+        plans.append(BlockPlan(t, channels, out, stride, dilation, wanted == 1, before))
+        channels = out
     return plans
 
 
-class MobileNetV2(nn.Module):
-    """The feature extractor: returns the taps it was asked for, and holds no block behind them.
+class MobileNetV2(Backbone):
+    """The feature extractor of the paper.
 
     Taps are `stem`, `block_0` to `block_16`, `block_1_expansion` to `block_16_expansion`
-    (inside the block, after ReLU6, before its depthwise layer) and `last` (1280 channels).
+    (inside the block, after ReLU6, before its depthwise layer; at factor 1, where there is no
+    expansion layer, the block's input) and `last` (1280 channels).
 
     Args:
         taps: Names of the feature maps to return.
         width_mult: Channels of every layer, relative to the paper; `last` never shrinks.
         output_stride: 8, 16 or 32; dilation takes the place of the strides that are left out.
+        expansion: Factor t of every bottleneck but the first, whose factor stays 1.
+        linear_bottleneck: See `InvertedResidual`.
+        shortcut: See `InvertedResidual`.
         padding: `symmetric` (torchvision) or `same` (TensorFlow).
         norm_epsilon: Epsilon of the batch norms.
         norm_momentum: Momentum of the running statistics, in PyTorch's sense.
@@ -92,7 +98,13 @@ class MobileNetV2(nn.Module):
         ValueError: An unknown tap, no tap, or another output stride.
     """
 
-    specs: tuple[FeatureSpec, ...]
+    default_taps = DefaultTaps(
+        detection=SSD_TAPS,
+        segmentation=DEEPLAB_TAP,
+        auxiliary="block_12",
+        low_level="block_5",
+        classification="last",
+    )
 
     def __init__(
         self,
@@ -100,33 +112,21 @@ class MobileNetV2(nn.Module):
         *,
         width_mult: float = 1.0,
         output_stride: int = 32,
+        expansion: int = 6,
+        linear_bottleneck: bool = True,
+        shortcut: Shortcut = "bottleneck",
         padding: Padding = "symmetric",
         norm_epsilon: float = 1e-5,
         norm_momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise ValueError(f"output_stride must be 8, 16 or 32, not {output_stride}")
-        plans = plan_blocks(width_mult, output_stride)
-        known = {spec.name: spec for spec in all_taps(plans, width_mult)}
-        if unknown := [tap for tap in taps if tap not in known]:
-            raise ValueError(f"unknown taps {unknown}; MobileNetV2 has {', '.join(known)}")
-        if not taps:
-            raise ValueError("a backbone needs at least one tap")
-        self.specs = tuple(known[tap] for tap in taps)
-        self._taps = frozenset(taps)
+        check_output_stride(output_stride)
+        plans = plan_blocks(width_mult, output_stride, expansion)
+        self.specs = choose_taps(all_taps(plans, width_mult), taps, "mobilenet_v2")
 
         depth = max(_blocks_needed(tap) for tap in taps)
-        stem_channels = make_divisible(STEM_CHANNELS * width_mult)
-        self.stem = ConvNormAct(
-            3,
-            stem_channels,
-            3,
-            stride=2,
-            padding=padding,
-            norm_epsilon=norm_epsilon,
-            norm_momentum=norm_momentum,
-        )
+        layer: dict[str, Any] = {"norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum}
+        self.stem = ConvNormAct(3, plans[0].in_channels, 3, stride=2, padding=padding, **layer)
         self.blocks = nn.ModuleList(
             InvertedResidual(
                 plan.in_channels,
@@ -134,31 +134,25 @@ class MobileNetV2(nn.Module):
                 expansion=plan.expansion,
                 stride=plan.stride,
                 dilation=plan.dilation,
-                shortcut=plan.shortcut,
+                shortcut=_allowed_shortcut(shortcut, plan, expansion),
+                linear=linear_bottleneck,
                 padding=padding,
-                norm_epsilon=norm_epsilon,
-                norm_momentum=norm_momentum,
+                **layer,
             )
             for plan in plans[:depth]
         )
-        self.last = (
-            ConvNormAct(
-                plans[-1].out_channels,
-                known["last"].channels,
-                norm_epsilon=norm_epsilon,
-                norm_momentum=norm_momentum,
-            )
-            if "last" in taps
-            else None
-        )
+        last = {spec.name: spec.channels for spec in self.specs}.get("last")
+        self.last = None if last is None else ConvNormAct(plans[-1].out_channels, last, **layer)
         initialize(self)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Feature maps by tap, of images [B, 3, H, W] (normalised RGB)."""
         features = self.stem(images)
         maps = {"stem": features}
+        carried = None
         for index, block in enumerate(self.blocks):
-            features, expanded = block(features)
+            features, expanded = block(features, carried)
+            carried = expanded if block.shortcut == "expansion" else None
             maps[f"block_{index}_expansion"] = expanded
             maps[f"block_{index}"] = features
         if self.last is not None:
@@ -166,16 +160,27 @@ class MobileNetV2(nn.Module):
         return {spec.name: maps[spec.name] for spec in self.specs}
 
 
-def all_taps(plans: Sequence[BlockPlan], width_mult: float) -> Iterable[FeatureSpec]:
+def all_taps(plans: Sequence[BlockPlan], width_mult: float) -> Iterator[FeatureSpec]:
     """Every tap that the planned network has, in the order of the data flow."""
     yield FeatureSpec("stem", plans[0].in_channels, 2)
     for index, plan in enumerate(plans):
-        if plan.expansion > 1:
+        if index > 0:
             expanded = plan.in_channels * plan.expansion
             yield FeatureSpec(f"block_{index}_expansion", expanded, plan.input_stride)
         yield FeatureSpec(f"block_{index}", plan.out_channels, plan.output_stride)
     last = make_divisible(LAST_CHANNELS * max(1.0, width_mult))
     yield FeatureSpec("last", last, plans[-1].output_stride)
+
+
+def _allowed_shortcut(wanted: Shortcut, plan: BlockPlan, expansion: int) -> Shortcut:
+    """The shortcut of a block; its shapes are left to the block.
+
+    The first block's expansion is its input, of another depth than the second block's unless
+    all factors are 1.
+    """
+    if not plan.shortcut or (wanted == "expansion" and plan.expansion != expansion):
+        return "none"
+    return wanted
 
 
 def _blocks_needed(tap: str) -> int:
@@ -186,44 +191,3 @@ def _blocks_needed(tap: str) -> int:
         return sum(n for _, _, n, _ in BOTTLENECKS)
     digits = "".join(takewhile(str.isdigit, tap.removeprefix("block_")))
     return int(digits) + 1
-
-
-class MobileNetV2Classifier(nn.Module):
-    """MobileNetV2 with the ImageNet classifier on the `last` tap: average, dropout, linear.
-
-    Args:
-        num_classes: Length of the logits.
-        dropout: Share of pooled features dropped in training.
-        width_mult: See `MobileNetV2`; so are the rest.
-        padding: See `MobileNetV2`.
-        norm_epsilon: See `MobileNetV2`.
-        norm_momentum: See `MobileNetV2`.
-    """
-
-    def __init__(
-        self,
-        num_classes: int = 1000,
-        *,
-        dropout: float = 0.2,
-        width_mult: float = 1.0,
-        padding: Padding = "symmetric",
-        norm_epsilon: float = 1e-5,
-        norm_momentum: float = 0.1,
-    ) -> None:
-        super().__init__()
-        self.backbone = MobileNetV2(
-            ("last",),
-            width_mult=width_mult,
-            padding=padding,
-            norm_epsilon=norm_epsilon,
-            norm_momentum=norm_momentum,
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(self.backbone.specs[0].channels, num_classes)
-        nn.init.normal_(self.classifier.weight, 0, 0.01)
-        nn.init.zeros_(self.classifier.bias)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, num_classes] of images [B, 3, H, W] (normalised RGB)."""
-        pooled = self.backbone(images)["last"].mean(dim=(2, 3))
-        return self.classifier(self.dropout(pooled))

@@ -1,15 +1,19 @@
-"""Trained weights for a MobileNetV2: torchvision's names into ours."""
+"""Trained weights for a backbone: files, torchvision's MobileNetV2 and timm's models."""
 
+import importlib
 import pickle
 import re
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from torchvision.models import MobileNet_V2_Weights
 
+from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
+from mnv2_dense.backbone.timm_features import TimmFeatures, from_timm
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 
@@ -25,14 +29,35 @@ _BLOCK = {
 }
 _CHECKPOINT_PREFIX = "network.backbone."
 
+IMAGENET = "imagenet"
+"""Stands for torchvision's or timm's published weights where else a file is given."""
+
 
 def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Torchvision's `mobilenet_v2` weights under our names.
 
-    Classifier weights are named `classifier.*`, as `MobileNetV2Classifier` has them; the
+    Classifier weights are named `classifier.*`, as `Classifier` has them; the
     rest are those of `MobileNetV2`.
     """
     return {_rename(name): tensor for name, tensor in state.items()}
+
+
+def classifier_state(state: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+    """The weights of a `Classifier` under our names, or None where a file holds no classifier.
+
+    Args:
+        state: Torchvision's `mobilenet_v2` (`features.*`, `classifier.1.*`), or ours
+            (`backbone.*`, `classifier.*`); other networks are not told apart by their blocks.
+    """
+    if any(name.startswith("features.") for name in state):
+        state = {
+            name if name.startswith("classifier.") else f"backbone.{name}": tensor
+            for name, tensor in from_torchvision(state).items()
+        }
+    matrix = state.get("classifier.weight")
+    if not (isinstance(matrix, Tensor) and matrix.ndim == 2 and len(matrix) > 0):
+        return None
+    return state if any(name.startswith("backbone.") for name in state) else None
 
 
 def _rename(name: str) -> str:
@@ -51,18 +76,24 @@ def _rename(name: str) -> str:
     return name if ours is None else f"blocks.{index - 1}.{ours}.{parameter}"
 
 
-def load_backbone(backbone: MobileNetV2, weights: str) -> None:
+def load_backbone(backbone: Backbone, weights: str) -> None:
     """Loads trained weights into a backbone; layers it does not have are left out.
 
     Args:
         backbone: Any width, taps and output stride that the weights fit.
-        weights: `imagenet` for torchvision's published weights (width 1.0), or the path of a
-            local file: a torchvision state dict, one of ours, or a checkpoint of a run.
+        weights: `imagenet` for the weights that torchvision publishes of MobileNetV2 (width 1.0)
+            or timm of its model; or the path of a local file: a state dict of torchvision, timm
+            or ours, or a checkpoint of a run.
 
     Raises:
-        UserError: The file cannot be had or read, or does not fit.
+        UserError: The weights cannot be had or read, or do not fit.
     """
-    state = _download() if weights == "imagenet" else _read(Path(weights))
+    if isinstance(backbone, TimmFeatures):
+        _load_timm(backbone, weights)
+        return
+    state = _imagenet(backbone) if weights == IMAGENET else _read(Path(weights))
+    if any(name.startswith("features.") for name in state):
+        state = from_torchvision(state)
     own = set(backbone.state_dict())
     # A backbone without the last layers takes what it needs of a whole classifier.
     spare = {name for name in state if name.startswith(("classifier.", "last.", "blocks."))} - own
@@ -70,29 +101,65 @@ def load_backbone(backbone: MobileNetV2, weights: str) -> None:
     load_state_dict(backbone, used, f"backbone.weights={weights}")
 
 
-def _download() -> Mapping[str, Tensor]:
+def _load_timm(backbone: TimmFeatures, weights: str) -> None:
+    if weights == IMAGENET:
+        backbone.load_pretrained()
+    else:
+        state = from_timm(_read(Path(weights)), backbone.state_dict())
+        load_state_dict(backbone, state, f"backbone.weights={weights}")
+
+
+def _imagenet(backbone: Backbone) -> Mapping[str, Tensor]:
+    if not isinstance(backbone, MobileNetV2):
+        raise UserError(
+            "backbone.weights=imagenet: such weights are published for mobilenet_v2 and timm's "
+            f"models, not for a {type(backbone).__name__}; give the path of a file, or set "
+            "backbone.weights=null"
+        )
+    otherwise = ", or set backbone.weights=null"
+    return download_imagenet("backbone.weights=imagenet", otherwise)
+
+
+def download_imagenet(asked: str, otherwise: str = "") -> Mapping[str, Tensor]:
+    """Torchvision's published weights under torchvision's names, out of its cache if there.
+
+    Args:
+        asked: Who asked for them, for the message.
+        otherwise: What else can be done, for the message.
+
+    Raises:
+        UserError: They cannot be downloaded, or are not those that were published.
+    """
     source = MobileNet_V2_Weights.IMAGENET1K_V2
     try:
         # A file already in torch's cache is not hashed again: it, too, must hold no code.
-        return from_torchvision(
-            source.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        )
+        return source.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"backbone.weights=imagenet: {source.url} cannot be downloaded ({reason}); download "
-            "it elsewhere and give its path, or set backbone.weights=null"
+            f"{asked}: {source.url} cannot be downloaded ({reason}); download it elsewhere and "
+            f"give its path{otherwise}"
         ) from error
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    content = read_checkpoint(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     state = content.get("state_dict", content)
-    if any(name.startswith("features.") for name in state):
-        return from_torchvision(state)
     inside = {
         name.removeprefix(_CHECKPOINT_PREFIX): tensor
         for name, tensor in state.items()
         if name.startswith(_CHECKPOINT_PREFIX)
     }
     return inside or state
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """The weights in a file of the kind in which timm's are published; it cannot hold code."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file of weights")
+    try:
+        return {"state_dict": importlib.import_module("safetensors.torch").load_file(path)}
+    except ImportError as error:
+        raise UserError(f"{path}: needs safetensors, pip install 'mnv2-dense[timm]'") from error
+    except Exception as error:  # damaged bytes end anywhere
+        raise UserError(f"{path}: truncated, or no safetensors file") from error

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from mnv2_dense.builders import detection, segmentation
 from mnv2_dense.config.schema import Config, DetectionConfig
 from mnv2_dense.detection.index import DetectionIndex
-from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.detection.network import Detector
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.segmentation.index import SegmentationIndex
-from mnv2_dense.segmentation.network import DeepLabV3
+from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.structures import Category
 from mnv2_dense.training.datamodule import DataModule
@@ -20,7 +20,7 @@ Index = DetectionIndex | SegmentationIndex
 Task = DetectionTask | SegmentationTask
 
 
-def build_network(config: Config, num_classes: int) -> SSDLite | DeepLabV3:
+def build_network(config: Config, num_classes: int) -> Detector | Segmenter:
     """The network with random weights."""
     if isinstance(config, DetectionConfig):
         return detection.build_network(config, num_classes)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS
+import torch
+
+from mnv2_dense.builders.backbones import build_backbone, default_taps, norm_options
 from mnv2_dense.builders.parts import (
-    build_backbone,
     input_size,
     loader_options,
     prepare_network,
@@ -16,11 +17,11 @@ from mnv2_dense.detection.anchors import AnchorGenerator
 from mnv2_dense.detection.coco import read_coco
 from mnv2_dense.detection.data import DetectionDataset, collate
 from mnv2_dense.detection.decode import Decoder
-from mnv2_dense.detection.head import SSDLiteHead
+from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.loss import SSDLoss
 from mnv2_dense.detection.metrics import CocoDetectionMetric
-from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.detection.network import Detector
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
@@ -31,33 +32,47 @@ FOCAL_PRIOR_LOGIT = -4.6
 """First class bias under focal loss: a score of 0.01 (arXiv 1708.02002, section 4.1)."""
 
 
-def build_network(config: DetectionConfig, num_classes: int) -> SSDLite:
-    """The detector with random weights; `num_classes` does not count the background."""
+def build_network(config: DetectionConfig, num_classes: int) -> Detector:
+    """The detector with random weights; `num_classes` does not count the background.
+
+    Raises:
+        UserError: The backbone has no such tap, or the taps are not given finest first.
+    """
+    backbone = build_backbone(config.backbone, choose_taps(config))
     anchors = AnchorGenerator(
-        num_levels=len(SSD_TAPS) + len(config.head.extra_channels),
+        num_levels=len(backbone.specs) + len(config.head.extra_channels),
         min_scale=config.anchors.min_scale,
         max_scale=config.anchors.max_scale,
         aspect_ratios=config.anchors.aspect_ratios,
         reduce_lowest_level=config.anchors.reduce_lowest_level,
     )
-    backbone = build_backbone(config, SSD_TAPS)
-    head = SSDLiteHead(
-        backbone.specs,
-        anchors.counts,
-        num_classes + 1,
-        extra_channels=config.head.extra_channels,
-        width_mult=config.head.width_mult,
-        padding=config.backbone.padding,
-        class_bias=FOCAL_PRIOR_LOGIT if config.loss.classification == "focal" else 0.0,
-        norm_epsilon=config.backbone.norm_epsilon,
-        norm_momentum=config.backbone.norm_momentum,
-    )
-    return SSDLite(backbone, head, anchors)
+    try:
+        head = SSDHead(
+            backbone.specs,
+            anchors.counts,
+            num_classes + 1,
+            extra_channels=config.head.extra_channels,
+            width_mult=config.head.width_mult,
+            padding=config.backbone.padding,
+            class_bias=FOCAL_PRIOR_LOGIT if config.loss.classification == "focal" else 0.0,
+            separable=config.head.name == "ssdlite",
+            **norm_options(config.backbone),
+        )
+    except ValueError as error:
+        raise UserError(f"head.taps: {error}") from error
+    return Detector(backbone, head, anchors)
+
+
+def choose_taps(config: DetectionConfig) -> Sequence[str]:
+    """The maps that predict: the config's, or the backbone's own."""
+    return config.head.taps or default_taps(config.backbone).detection
 
 
 def coarsest_stride(config: DetectionConfig) -> int:
     """Input pixels per cell of the last level."""
-    return config.backbone.output_stride * 2 ** len(config.head.extra_channels)
+    with torch.device("meta"):
+        last = build_backbone(config.backbone, choose_taps(config)).specs[-1]
+    return last.stride * 2 ** len(config.head.extra_channels)
 
 
 def build_decoder(config: DetectionConfig) -> Decoder:

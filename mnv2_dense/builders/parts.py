@@ -5,11 +5,10 @@ from functools import partial
 from typing import Any
 
 from mnv2_dense import __version__
-from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2, MobileNetV2Classifier
 from mnv2_dense.backbone.weights import load_backbone
 from mnv2_dense.config.schema import Config
-from mnv2_dense.detection.network import SSDLite
-from mnv2_dense.segmentation.network import DeepLabV3
+from mnv2_dense.detection.network import Detector
+from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.optimizer import build_optimizer
 from mnv2_dense.training.schedule import learning_rate_factor
@@ -20,34 +19,8 @@ def input_size(config: Config) -> ImageSize:
     return ImageSize(config.input.height, config.input.width)
 
 
-def build_backbone(
-    config: Config, taps: Sequence[str], output_stride: int | None = None
-) -> MobileNetV2:
-    """The config's backbone with random weights, by itself at the config's output stride."""
-    backbone = config.backbone
-    return MobileNetV2(
-        taps,
-        width_mult=backbone.width_mult,
-        output_stride=output_stride or backbone.output_stride,
-        padding=backbone.padding,
-        norm_epsilon=backbone.norm_epsilon,
-        norm_momentum=backbone.norm_momentum,
-    )
-
-
-def build_classifier(config: Config) -> MobileNetV2Classifier:
-    """The config's backbone under the ImageNet classifier, with random weights."""
-    backbone = config.backbone
-    return MobileNetV2Classifier(
-        width_mult=backbone.width_mult,
-        padding=backbone.padding,
-        norm_epsilon=backbone.norm_epsilon,
-        norm_momentum=backbone.norm_momentum,
-    )
-
-
 def prepare_network(
-    network: SSDLite | DeepLabV3, config: Config, *, pretrained: bool, compiled: bool
+    network: Detector | Segmenter, config: Config, *, pretrained: bool, compiled: bool
 ) -> None:
     """Loads the backbone's weights and compiles, each where it is asked for and configured.
 

@@ -4,72 +4,68 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
+from mnv2_dense.builders.backbones import build_backbone, default_taps
 from mnv2_dense.builders.parts import (
-    build_backbone,
     input_size,
     loader_options,
     prepare_network,
     task_options,
 )
+from mnv2_dense.builders.segmentation_heads import build_heads
 from mnv2_dense.config.schema import SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.data import SegmentationDataset, collate
 from mnv2_dense.segmentation.decode import Decoder
 from mnv2_dense.segmentation.folders import read_folders
-from mnv2_dense.segmentation.head import DeepLabV3Head, FCNHead
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.inference import Inference
 from mnv2_dense.segmentation.loss import SegmentationLoss
 from mnv2_dense.segmentation.masks import MaskRule
 from mnv2_dense.segmentation.metrics import SegmentationMetric
-from mnv2_dense.segmentation.network import DeepLabV3, OtherStride
+from mnv2_dense.segmentation.network import OtherStride, Segmenter
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.segmentation.transforms import EvalTransform, TrainTransform
 from mnv2_dense.structures import Category
 from mnv2_dense.training.datamodule import DataModule
 
-AUXILIARY_TAP = "block_12"
-"""The last map before the 160-channel bottlenecks: 96 channels."""
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}
-
 
 def build_network(
     config: SegmentationConfig, num_classes: int, output_stride: int | None = None
-) -> DeepLabV3:
+) -> Segmenter:
     """The segmenter with random weights; `num_classes` counts the background.
 
     Args:
         config: What to build.
         num_classes: Length of the logits.
         output_stride: Of the backbone; None takes the config's.
+
+    Raises:
+        UserError: The backbone has no such tap, or the taps do not fit the head.
     """
-    head = config.head
-    taps = [head.tap, AUXILIARY_TAP] if head.auxiliary else [head.tap]
-    backbone = build_backbone(config, taps, output_stride)
-    options = {
-        "dropout": head.dropout,
-        "norm_epsilon": head.norm_epsilon,
-        "norm_momentum": head.norm_momentum or config.backbone.norm_momentum,
-        "activation": _ACTIVATIONS[head.activation],
-    }
-    main = DeepLabV3Head(
-        backbone.specs[0],
-        num_classes,
-        aspp=head.aspp,
-        atrous_rates=head.atrous_rates,
-        channels=head.channels,
-        **options,
-    )
-    auxiliary = FCNHead(backbone.specs[1], num_classes, **options) if head.auxiliary else None
-    return DeepLabV3(backbone, main, auxiliary)
+    backbone = build_backbone(config.backbone, choose_taps(config), output_stride)
+    main, auxiliary = build_heads(config, backbone.specs, num_classes)
+    return Segmenter(backbone, main, auxiliary)
+
+
+def choose_taps(config: SegmentationConfig) -> list[str]:
+    """The maps that the heads read: the config's, or the backbone's own.
+
+    First the head's, then Lite R-ASPP's finer one, and last the auxiliary head's.
+    """
+    head, backbone = config.head, config.backbone
+    # Only what is asked for: a model of timm may lack a map that no head here reads.
+    taps = [head.tap or default_taps(backbone).segmentation]
+    if head.name == "lr_aspp":
+        taps.append(head.low_level_tap or default_taps(backbone).low_level)
+    return [*taps, default_taps(backbone).auxiliary] if head.auxiliary else taps
 
 
 def coarsest_stride(config: SegmentationConfig) -> int:
-    """Input pixels per cell of the map that the head reads."""
-    return config.backbone.output_stride
+    """Input pixels per cell of the coarsest map that a head reads."""
+    with torch.device("meta"):
+        specs = build_backbone(config.backbone, choose_taps(config)).specs
+    return max(spec.stride for spec in specs)
 
 
 def build_other_stride(config: SegmentationConfig, num_classes: int) -> OtherStride | None:

@@ -19,7 +19,7 @@ from mnv2_dense.training.averaging import ema_callback
 from mnv2_dense.training.best import BestCheckpoint
 from mnv2_dense.training.checkpoint_io import AtomicCheckpointIO
 from mnv2_dense.training.interrupt import InterruptCheckpoint
-from mnv2_dense.training.norms import FreezeNorms, SameNormsEverywhere
+from mnv2_dense.training.norms import FreezeNorms, SameNormsEverywhere, SyncNorms
 from mnv2_dense.training.progress import RunProgress
 from mnv2_dense.training.runs import checkpoint_folder
 from mnv2_dense.training.seeding import SeedSteps
@@ -38,15 +38,17 @@ def build_trainer(config: Config, run: Path, score: str) -> pl.Trainer:
         score: What chooses the best checkpoint and stops early, as the task logs it.
     """
     training = config.training
+    sync = training.sync_batchnorm and count_processes(config) > 1
     trainer = pl.Trainer(
         **trainer_options(config),
         default_root_dir=run,
-        plugins=[AtomicCheckpointIO()],
+        # Lightning takes a layer sync for a wish to use it.
+        plugins=[AtomicCheckpointIO(), *([SyncNorms()] if sync else [])],
         max_epochs=training.epochs,
         max_steps=-1 if training.max_steps is None else training.max_steps,
         accumulate_grad_batches=training.accumulate_batches,
         gradient_clip_val=training.gradient_clip_norm,
-        sync_batchnorm=training.sync_batchnorm and count_processes(config) > 1,
+        sync_batchnorm=sync,
         log_every_n_steps=training.log_every,
         num_sanity_val_steps=0,
         # ValidateEvery changes it, but not before the first whole epoch of a resumed run.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mnv2_dense.builders import Index, Task, coarsest_stride
+from mnv2_dense.builders import Index, Task, build_network, coarsest_stride
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.trainer import count_processes
 from mnv2_dense.commands.opening import check_classes, read_card
@@ -31,6 +31,16 @@ def check_output(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"--out {folder}: {existing} is no folder that can be written to")
+
+
+def check_network(config: Config) -> None:
+    """Refuses a backbone, tap or width that does not exist, before data are read.
+
+    Raises:
+        UserError: The network cannot be built.
+    """
+    with torch.device("meta"):
+        build_network(config, num_classes=2)
 
 
 def check_resumable(task: Task, config: Config, path: Path) -> None:

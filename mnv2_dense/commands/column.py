@@ -24,7 +24,24 @@ class Prediction(NamedTuple):
     records: list[dict[str, Any]]
 
 
-class Column(ABC):
+class Predictor(ABC):
+    """A network that pictures are shown to, one after the other."""
+
+    records_name: ClassVar[str]
+    """File of the records of all predicted pictures."""
+    result_folders: ClassVar[tuple[str, ...]]
+    """Folders, below the output folder, of the pictures that a prediction writes."""
+
+    @abstractmethod
+    def predict(self, source: Source, out: Path) -> Prediction:
+        """Predicts one picture, upright, and writes what there is to see of it below `out`.
+
+        Raises:
+            UserError: The picture cannot be read.
+        """
+
+
+class Column(Predictor):
     """One kind of task as a user meets it.
 
     Args:
@@ -32,11 +49,6 @@ class Column(ABC):
         categories: Its classes in label order.
         size: The network's input.
     """
-
-    records_name: ClassVar[str]
-    """File of the records of all predicted pictures."""
-    result_folders: ClassVar[tuple[str, ...]]
-    """Folders, below the output folder, of the pictures that a prediction writes."""
 
     def __init__(self, task: Any, categories: Sequence[Category], size: ImageSize) -> None:
         self.task = task
@@ -63,11 +75,3 @@ class Column(ABC):
     @abstractmethod
     def draw_pair(self, index: Any, position: int) -> tuple[str, Picture]:
         """A picture of a measured set, ground truth left and prediction right, and its name."""
-
-    @abstractmethod
-    def predict(self, source: Source, out: Path) -> Prediction:
-        """Predicts one picture, upright, and writes what there is to see of it below `out`.
-
-        Raises:
-            UserError: The picture cannot be read.
-        """

@@ -24,7 +24,13 @@ def open_checkpoint(
     Raises:
         UserError: The file cannot be read, is not ours, or does not fit its own config.
     """
-    content = read_checkpoint(path)
+    return open_content(read_checkpoint(path), path, overrides)
+
+
+def open_content(
+    content: Mapping[str, Any], path: Path, overrides: Sequence[str] = ()
+) -> tuple[Config, list[Category], Task]:
+    """The same of a file that was read already."""
     stored, categories = read_card(content, path)
     config = parse_config(_without_machine(stored), overrides, name=str(path))
     check_same_classes(config, categories, path)

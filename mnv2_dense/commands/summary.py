@@ -7,13 +7,20 @@ from typing import Any
 
 import torch
 
+from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.builders import build_network, count_classes
-from mnv2_dense.builders.parts import build_classifier, input_size
+from mnv2_dense.builders.backbones import build_classifier
+from mnv2_dense.builders.parts import input_size
 from mnv2_dense.config.loader import load_config
-from mnv2_dense.detection.network import SSDLite
-from mnv2_dense.ops.count import LayerCount, count_layers
-from mnv2_dense.segmentation.network import DeepLabV3
+from mnv2_dense.config.schema import Config
+from mnv2_dense.detection.network import Detector
+from mnv2_dense.ops.count import LayerCount, count_layers, sum_layers
+from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import ImageSize
+
+COLUMNS = ("layer", "kind", "output", "parameters", "mult-adds", "tap")
+NUMBERS = ("parameters", "mult-adds")
+"""Columns that are aligned to the right."""
 
 
 def summarize(
@@ -23,53 +30,76 @@ def summarize(
     as_json: bool = False,
     classifier: bool = False,
 ) -> None:
-    """Prints layers and totals.
+    """Prints a row per layer (see `LayerCount`), and totals.
 
-    As JSON the keys are parameters, multiply_adds, taps and, of a detector, anchors.
+    As JSON, totals only: parameters, multiply_adds, space_to_batch, taps and, of a detector,
+    anchors.
 
     With `classifier` the network is the config's backbone under a classifier of 1000 classes,
     as the paper counts it in Table 4; it has neither taps nor anchors.
     """
     config = load_config(config_path, overrides)
     size = input_size(config)
-    more: dict[str, Any] = {}
-    if classifier:
-        layers = count_layers(build_classifier(config), size)
-    else:
-        network = build_network(config, count_classes(config))
-        layers, more = count_layers(network, size), _describe(network, size)
-    totals: dict[str, Any] = {
-        "parameters": sum(layer.parameters for layer in layers),
-        "multiply_adds": sum(layer.multiply_adds for layer in layers),
-        **more,
-    }
+    network = _build(config, classifier=classifier)
+    layers = count_layers(network, size)
+    totals: dict[str, Any] = sum_layers(layers)._asdict()
+    if not isinstance(network, Classifier):
+        totals |= _describe(network, size)
     if as_json:
         print(json.dumps(totals, indent=2))
     else:
         _print_table(layers, totals)
 
 
-def _describe(network: SSDLite | DeepLabV3, size: ImageSize) -> dict[str, Any]:
+def _build(config: Config, *, classifier: bool) -> Detector | Segmenter | Classifier:
+    """The network without values: its sizes say everything."""
+    num_classes = 0 if classifier else count_classes(config)
+    with torch.device("meta"):
+        if classifier:
+            return build_classifier(config.backbone)
+        return build_network(config, num_classes)
+
+
+def _describe(network: Detector | Segmenter, size: ImageSize) -> dict[str, Any]:
     """What a classifier lacks: taps, and a detector's anchors."""
     taps = {"taps": [spec._asdict() for spec in network.backbone.specs]}
-    if isinstance(network, DeepLabV3):
+    if isinstance(network, Segmenter):
         return taps
     with torch.no_grad():
-        return {"anchors": len(network.eval()(torch.zeros(1, 3, *size)).anchors), **taps}
+        outputs = network.eval()(torch.zeros(1, 3, *size, device="meta"))
+    return {"anchors": len(outputs.anchors), **taps}
 
 
 def _print_table(layers: Sequence[LayerCount], totals: dict[str, Any]) -> None:
-    width = max(len(layer.name) for layer in layers)
-    print(f"{'layer':<{width}}  {'kind':<14} {'output':<18} {'parameters':>12} {'mult-adds':>14}")
-    for layer in layers:
-        shape = "x".join(map(str, layer.output_shape))
-        print(
-            f"{layer.name:<{width}}  {layer.kind:<14} {shape:<18} "
-            f"{layer.parameters:>12,} {layer.multiply_adds:>14,}"
-        )
+    rows = [_row(layer) for layer in layers]
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    for row in (COLUMNS, *rows):
+        aligned = [
+            f"{text:>{width}}" if name in NUMBERS else f"{text:<{width}}"
+            for name, text, width in zip(COLUMNS, row, widths, strict=True)
+        ]
+        print("  ".join(aligned).rstrip())
     print()
+    _print_totals(totals)
+
+
+def _row(layer: LayerCount) -> tuple[str, ...]:
+    return (
+        layer.name or "(network)",
+        layer.kind,
+        "x".join(map(str, layer.output_shape)),
+        f"{layer.parameters:,}",
+        f"{layer.multiply_adds:,}",
+        layer.tap,
+    )
+
+
+def _print_totals(totals: dict[str, Any]) -> None:
     for tap in totals.get("taps", []):
         print(f"tap {tap['name']}: {tap['channels']} channels at stride {tap['stride']}")
     for name in ("parameters", "multiply_adds", "anchors"):
         if name in totals:
-            print(f"{name:<14} {totals[name]:>14,}")
+            print(f"{name:<14} {totals[name]:>15,}")
+    if totals["space_to_batch"] != totals["multiply_adds"]:
+        how = "multiply-adds as TensorFlow's space-to-batch runs atrous layers"
+        print(f"space_to_batch {totals['space_to_batch']:>15,}  {how}")

@@ -14,6 +14,7 @@ from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
     check_masks,
+    check_network,
     check_resumable,
     check_shares,
 )
@@ -51,6 +52,7 @@ def train(
     """Trains; `resume` is a checkpoint, or True for the newest of this config's name."""
     config = load_config(config_path, overrides)
     check_machine(config)
+    check_network(config)
     quiet_lightning()
     set_threads(config)
     pl.seed_everything(config.training.seed, verbose=False)

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.builders import Task, build_data, build_task
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.trainer import trainer_options
@@ -18,7 +19,7 @@ from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import read_data, say
 from mnv2_dense.config.schema import Config
-from mnv2_dense.ops.count import count_layers
+from mnv2_dense.ops.count import count_layers, sum_layers
 from mnv2_dense.training.norms import FreezeNorms
 
 
@@ -94,11 +95,13 @@ def try_once(config: Config) -> None:
 
 
 def _describe_network(config: Config, task: Task) -> None:
-    size = input_size(config)
-    layers = count_layers(task.network, size)
-    say(f"parameters       {sum(layer.parameters for layer in layers):,}")
-    total = sum(layer.multiply_adds for layer in layers)
-    say(f"multiply-adds    {total:,} at {size.height}x{size.width}")
+    size, backbone = input_size(config), task.network.backbone
+    assert isinstance(backbone, Backbone)
+    counted = sum_layers(count_layers(task.network, size))
+    taps = [f"{spec.name} {spec.channels} at stride {spec.stride}" for spec in backbone.specs]
+    say(f"parameters       {counted.parameters:,}")
+    say(f"multiply-adds    {counted.multiply_adds:,} at {size.height}x{size.width}")
+    say(f"taps             {', '.join(taps)}")
 
 
 def _memory(task: Task) -> float:

@@ -57,8 +57,12 @@ class DetectionAugmentation(Section):
 
 
 class DetectionHead(Section):
-    """SSDLite's extra levels and prediction layers (paper, section 6.2)."""
+    """SSDLite's extra levels and prediction layers (paper, section 6.2), or those of full SSD."""
 
+    name: Literal["ssdlite", "ssd"] = "ssdlite"
+    """Depthwise-separable layers, or plain 3x3 convolutions (paper, Table 5)."""
+    taps: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Maps of the backbone that predict, finest first; null takes the backbone's own pair."""
     extra_channels: tuple[Count, ...] = (512, 256, 256, 128)
     """Output channels of the levels added below stride 32, each halving the resolution."""
     width_mult: Width = 1.0

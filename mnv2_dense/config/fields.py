@@ -70,7 +70,9 @@ def _paths(model: type[Section], parent: tuple[str, ...] = ()) -> Iterator[tuple
 def allowed(schema: JsonSchema) -> str:
     """Returns what a key takes, in words: `a whole number of at least 1 or null`."""
     if "anyOf" in schema:
-        return " or ".join(allowed(option) for option in schema["anyOf"])
+        # A key's own description is its documentation; that of an option says what it looks like.
+        options = (option.get("description") or allowed(option) for option in schema["anyOf"])
+        return " or ".join(options)
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
@@ -91,7 +93,8 @@ def _allowed_list(schema: JsonSchema) -> str:
     items = schema.get("prefixItems")
     if items:
         return f"a list of {len(items)} values, each {allowed(items[0])}"
-    return f"a list of values, each {allowed(schema['items'])}"
+    least = f"{schema['minItems']} or more " if "minItems" in schema else ""
+    return f"a list of {least}values, each {allowed(schema['items'])}"
 
 
 def _bounds(schema: JsonSchema) -> str:

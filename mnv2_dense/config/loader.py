@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from mnv2_dense.config.checking import Given, build
+from mnv2_dense.config.checking import ConfigT, Given, build
 from mnv2_dense.config.document import DocumentError, read_document, write_value
 from mnv2_dense.config.fields import sections
 from mnv2_dense.config.overrides import OverrideError, check_path, read_value, split_override
@@ -39,6 +39,10 @@ def _with_overrides(given: Given, overrides: Sequence[str]) -> Config:
     # The task says which keys exist, so it is settled before any other key is looked at.
     tasks = [text.partition("=")[2] for text in overrides if text.startswith("task=")]
     model = _model(given, tasks[-1] if tasks else given.values.get("task", "detection"))
+    return _override(model, given, overrides)
+
+
+def _override(model: type[ConfigT], given: Given, overrides: Sequence[str]) -> ConfigT:
     for number, text in enumerate(overrides, start=1):
         origin = f"override {number} ({text})"
         try:
@@ -66,6 +70,20 @@ def parse_config(
     if not isinstance(mapping, Mapping):
         raise UserError(f"{name}: not a config, but {type(mapping).__name__}")
     return _with_overrides(Given(name, copy.deepcopy(dict(mapping))), overrides)
+
+
+def parse_overrides(model: type[ConfigT], overrides: Sequence[str], *, name: str) -> ConfigT:
+    """Returns the config of a model that is no task's: its defaults, changed by overrides.
+
+    Args:
+        model: What may be said.
+        overrides: Changes of the form `key.path=value`.
+        name: What they are said of, for messages.
+
+    Raises:
+        UserError: A key or value is not allowed.
+    """
+    return _override(model, Given(name), overrides)
 
 
 def to_yaml(config: Section) -> str:

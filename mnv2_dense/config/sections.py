@@ -6,7 +6,7 @@ levels only: file, section, key.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -18,6 +18,8 @@ PerChannel = tuple[float, float, float]
 InputSide = Annotated[int, Field(ge=32, le=4096)]
 Width = Annotated[float, Field(gt=0, le=8)]
 Momentum = Annotated[float, Field(gt=0, le=1)]
+BackboneName = Literal["mobilenet_v2", "mobilenet_v1", "shufflenet_v1", "resnet_101"]
+TimmName = Annotated[str, Field(pattern=r"^timm/[A-Za-z0-9_.]+$", description="timm/NAME")]
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -58,22 +60,51 @@ class Input(Section):
 
 
 class Backbone(Section):
-    """The feature extractor (paper, Table 2)."""
+    """The feature extractor (paper, Table 2), or one of those it is compared with."""
 
-    name: Literal["mobilenet_v2"] = "mobilenet_v2"
-    """Which network."""
+    name: BackboneName | TimmName = "mobilenet_v2"
+    """Which network; timm/NAME takes any model of timm that gives feature maps."""
     width_mult: Width = 1.0
-    """Width multiplier on the channels of every layer, rounded to multiples of 8."""
+    """Width multiplier on the channels of every layer; MobileNetV2 rounds to multiples of 8."""
     output_stride: Literal[8, 16, 32] = 32
     """Input pixels per cell of the last map; below 32 later blocks are dilated instead."""
+    expansion: Annotated[int, Field(ge=1, le=64)] = 6
+    """Factor of MobileNetV2's expansion layers (paper: 6)."""
+    linear_bottleneck: bool = True
+    """No activation behind MobileNetV2's projections; false is Figure 6a's ReLU6."""
+    shortcut: Literal["bottleneck", "expansion", "none"] = "bottleneck"
+    """What MobileNetV2's shortcuts connect (Figure 6b): bottlenecks, expansions, or nothing."""
     padding: Literal["symmetric", "same"] = "symmetric"
     """`symmetric` pads as torchvision, `same` as TensorFlow."""
-    norm_epsilon: Positive = 0.001
-    """Epsilon of the batch norms (TF release: 0.001; torchvision: 1e-5)."""
+    norm_epsilon: Positive | None = None
+    """Epsilon of the batch norms; null takes the TF release's 0.001, or a timm model's own."""
     norm_momentum: Momentum = 0.03
     """Momentum of running statistics in PyTorch's sense: 1 - TensorFlow's decay."""
     weights: str | None = None
-    """`imagenet` (torchvision's, downloaded), a path to a local file, or null for random."""
+    """`imagenet` (torchvision's or timm's, downloaded), a path to a local file, or null."""
+
+    @model_validator(mode="after")
+    def _width_exists(self) -> "Backbone":
+        widths = (1.0,) if self.name.startswith("timm/") else WIDTHS.get(self.name)
+        if widths is not None and self.width_mult not in widths:
+            known = ", ".join(f"{width:g}" for width in widths)
+            raise ValueError(f"{self.name} has no width_mult {self.width_mult:g}; it has {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _variant_exists(self) -> "Backbone":
+        if self.name == "mobilenet_v2":
+            return self
+        for key in ("expansion", "linear_bottleneck", "shortcut"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is a key of mobilenet_v2; {self.name} has no such layers")
+        if self.name.startswith("timm/") and self.padding == "same":
+            raise ValueError("padding cannot be changed in timm models; those named tf_ pad so")
+        return self
+
+
+WIDTHS: dict[str, tuple[float, ...]] = {"shufflenet_v1": (0.5, 1.0, 1.5, 2.0), "resnet_101": (1.0,)}
+"""Widths of the networks that do not exist at any width."""
 
 
 class Optimizer(Section):

@@ -121,7 +121,7 @@ class SegmentationAugmentation(Section):
 
 
 class SegmentationBackbone(Backbone):
-    """MobileNetV2 up to the tap that the head reads."""
+    """The feature extractor up to the tap that the head reads."""
 
     output_stride: OutputStride = 16
     """Input pixels per cell of the last map in training; later blocks are dilated instead."""
@@ -130,16 +130,20 @@ class SegmentationBackbone(Backbone):
 
 
 class SegmentationHead(Section):
-    """DeepLabv3's head (paper, section 6.3)."""
+    """DeepLabv3's head (paper, section 6.3), or MobileNetV3's Lite R-ASPP."""
 
-    tap: Literal["block_16", "last"] = "block_16"
-    """The map it reads: block_16 has 320 channels (the paper's choice), last has 1280."""
+    name: Literal["deeplabv3", "lr_aspp"] = "deeplabv3"
+    """Which head: lr_aspp, the lightest, also reads a map of stride 8 (arXiv 1905.02244)."""
+    tap: str | None = None
+    """The map it reads; null takes the backbone's own (block_16: the paper's 320 channels)."""
+    low_level_tap: str | None = None
+    """The finer map that lr_aspp also reads; null takes the backbone's own at stride 8."""
     aspp: Literal["none", "dense", "separable"] = "none"
     """Atrous branches: none (the paper's light head), full 3x3 or depthwise-separable 3x3."""
     atrous_rates: tuple[Count, ...] = (6, 12, 18)
     """Rates of the branches at output stride 16; doubled at 8, halved at 32."""
-    channels: Count = 256
-    """Channels of every branch and of the projection."""
+    channels: Count | None = None
+    """Channels of every branch and of the projection; null takes 256, or 128 in lr_aspp."""
     dropout: BelowOne = 0.1
     """Share of values dropped before the logits in training."""
     norm_epsilon: Positive = 1e-5
@@ -151,7 +155,15 @@ class SegmentationHead(Section):
     align_corners: bool = True
     """Resize rule of all up-sampling: whether corner pixels keep their places (release: yes)."""
     auxiliary: bool = False
-    """Train a second head on the 96-channel map (block_12); it is not part of the prediction."""
+    """Train a second head on an earlier map (block_12); it is not part of the prediction."""
+
+    @model_validator(mode="after")
+    def _keys_are_of_one_head(self) -> "SegmentationHead":
+        if self.name == "lr_aspp" and self.aspp != "none":
+            raise ValueError("lr_aspp has no atrous branches; leave out aspp")
+        if self.name != "lr_aspp" and self.low_level_tap is not None:
+            raise ValueError(f"{self.name} reads one map; low_level_tap is a key of lr_aspp")
+        return self
 
 
 class SegmentationLoss(Section):

@@ -1,7 +1,7 @@
-"""SSDLite's head: extra levels and depthwise-separable prediction layers."""
+"""SSD's head, in the form of SSDLite or in full: extra levels and prediction layers."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class HeadOutputs(NamedTuple):
     feature_sizes: list[ImageSize]
 
 
-class SSDLiteHead(nn.Module):
+class SSDHead(nn.Module):
     """Extra levels behind the last tap, and separate class and box branches on every level.
 
     Args:
@@ -34,8 +34,14 @@ class SSDLiteHead(nn.Module):
         norm_epsilon: See `ConvNormAct`.
         norm_momentum: See `ConvNormAct`.
         class_bias: First bias of every class logit.
+        separable: Whether 3x3 layers are depthwise and followed by 1x1 (SSDLite); otherwise
+            they are full convolutions, and a branch is one of them without norm (SSD).
 
-    Source: paper, section 6.2; geometry as in the release (see the figures in the tests).
+    Raises:
+        ValueError: A tap is finer than the one before it.
+
+    Source: paper, section 6.2 and Table 5; SSD (arXiv 1512.02325), section 2.1; geometry as in
+    the release (see the figures in the tests).
     """
 
     def __init__(
@@ -50,28 +56,34 @@ class SSDLiteHead(nn.Module):
         norm_epsilon: float = 1e-5,
         norm_momentum: float = 0.1,
         class_bias: float = 0.0,
+        separable: bool = True,
     ) -> None:
         super().__init__()
+        check_order(taps)
         self.tap_names = [tap.name for tap in taps]
         self.num_slots = num_slots
         extras = [max(int(depth * width_mult), MIN_EXTRA_CHANNELS) for depth in extra_channels]
         channels = [tap.channels for tap in taps] + extras
-        norm = {"norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum}
+        layer: dict[str, Any] = {
+            "separable": separable,
+            "norm_epsilon": norm_epsilon,
+            "norm_momentum": norm_momentum,
+        }
         first = len(taps) - 1
         self.extras = nn.ModuleList(
-            extra_level(channels[first + i], depth, padding, **norm)
+            extra_level(channels[first + i], depth, padding, **layer)
             for i, depth in enumerate(extras)
         )
         levels = list(zip(channels, anchors_per_cell, strict=True))
         self.class_branches = nn.ModuleList(
-            prediction_layer(depth, count * num_slots, **norm) for depth, count in levels
+            prediction_layer(depth, count * num_slots, **layer) for depth, count in levels
         )
         self.box_branches = nn.ModuleList(
-            prediction_layer(depth, count * 4, **norm) for depth, count in levels
+            prediction_layer(depth, count * 4, **layer) for depth, count in levels
         )
         initialize(self)
         for branch in self.class_branches:
-            nn.init.constant_(branch.get_parameter("1.bias"), class_bias)
+            nn.init.constant_(branch.get_parameter("1.bias" if separable else "0.bias"), class_bias)
 
     def forward(self, features: dict[str, Tensor]) -> HeadOutputs:
         """Predictions of every level, concatenated in the order of the anchors."""
@@ -83,28 +95,58 @@ class SSDLiteHead(nn.Module):
         return HeadOutputs(logits, deltas, [ImageSize(*level.shape[-2:]) for level in levels])
 
 
+def check_order(taps: Sequence[FeatureSpec]) -> None:
+    """Refuses taps of which one is finer than the one before it.
+
+    Raises:
+        ValueError: The extra levels, and the anchors that grow by level, would not fit.
+    """
+    strides = [tap.stride for tap in taps]
+    if strides != sorted(strides):
+        found = ", ".join(f"{tap.name} at stride {tap.stride}" for tap in taps)
+        raise ValueError(f"taps must be given finest first, not {found}")
+
+
 def extra_level(
     in_channels: int,
     out_channels: int,
     padding: Padding,
     *,
+    separable: bool,
     norm_epsilon: float,
     norm_momentum: float,
 ) -> nn.Sequential:
-    """A level of half the resolution: 1x1 to half the depth, depthwise 3x3 / 2, 1x1."""
-    norm = {"norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum}
+    """A level of half the resolution: 1x1 to half the depth, then 3x3 / 2 to all of it.
+
+    If `separable`, the 3x3 is depthwise and a 1x1 follows. All have norm and ReLU6.
+    """
+    norm: dict[str, Any] = {"norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum}
     half = max(out_channels // 2, MIN_EXTRA_CHANNELS)
+    reduce = ConvNormAct(in_channels, half, **norm)
+    strided: dict[str, Any] = {"kernel_size": 3, "stride": 2, "padding": padding, **norm}
+    if not separable:
+        return nn.Sequential(reduce, ConvNormAct(half, out_channels, **strided))
     return nn.Sequential(
-        ConvNormAct(in_channels, half, **norm),
-        ConvNormAct(half, half, 3, stride=2, groups=half, padding=padding, **norm),
+        reduce,
+        ConvNormAct(half, half, groups=half, **strided),
         ConvNormAct(half, out_channels, **norm),
     )
 
 
 def prediction_layer(
-    in_channels: int, out_channels: int, *, norm_epsilon: float, norm_momentum: float
+    in_channels: int,
+    out_channels: int,
+    *,
+    separable: bool,
+    norm_epsilon: float,
+    norm_momentum: float,
 ) -> nn.Sequential:
-    """A branch of one level: depthwise 3x3 with norm and ReLU6, then 1x1 with bias."""
+    """A branch of one level: 3x3 with bias.
+
+    If `separable`, depthwise 3x3 with norm and ReLU6, then 1x1 with bias.
+    """
+    if not separable:
+        return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, padding=1))
     return nn.Sequential(
         ConvNormAct(
             in_channels,

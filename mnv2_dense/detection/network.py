@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
+from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.detection.anchors import AnchorGenerator
-from mnv2_dense.detection.head import SSDLiteHead
+from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.structures import ImageSize
 
 
@@ -22,7 +22,7 @@ class DetectorOutputs(NamedTuple):
     anchors: Tensor
 
 
-class SSDLite(nn.Module):
+class Detector(nn.Module):
     """Images to raw predictions and the anchors they refer to, at any input size.
 
     Args:
@@ -31,11 +31,11 @@ class SSDLite(nn.Module):
         anchor_generator: Knows the anchors of every level of the head.
     """
 
-    backbone: MobileNetV2
-    head: SSDLiteHead
+    backbone: Backbone
+    head: SSDHead
 
     def __init__(
-        self, backbone: MobileNetV2, head: SSDLiteHead, anchor_generator: AnchorGenerator
+        self, backbone: Backbone, head: SSDHead, anchor_generator: AnchorGenerator
     ) -> None:
         super().__init__()
         self.backbone = backbone

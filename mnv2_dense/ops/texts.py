@@ -1,7 +1,8 @@
-"""Texts by the thousand in shared memory, and lists of a few in messages."""
+"""Texts by the thousand in shared memory, and lists of them in messages."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -48,3 +49,25 @@ def list_first(offenders: Sequence[object], count: int | None = None) -> str:
     count = len(offenders) if count is None else count
     shown = ", ".join(str(offender) for offender in offenders[:LISTED])
     return f"{shown} and {count - LISTED} more" if count > LISTED else shown
+
+
+def list_ranges(names: Iterable[str]) -> str:
+    """All names, those that only count on as one range: `stem, block_0 to block_16, last`.
+
+    Args:
+        names: Each once; a range stands where its first name does.
+    """
+    runs: list[list[str]] = []
+    awaited: dict[str, list[str]] = {}
+    for name in names:
+        run = awaited.pop(name, None) or []
+        if not run:
+            runs.append(run)
+        run.append(name)
+        awaited[_next_name(name)] = run
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
+
+
+def _next_name(name: str) -> str:
+    """The name with its last number one higher."""
+    return re.sub(r"\d+(?=\D*$)", lambda number: str(int(number[0]) + 1), name)

@@ -1,1 +1,1 @@
-"""Segmentation: DeepLabv3 on a mobile backbone."""
+"""Segmentation: DeepLabv3 and Lite R-ASPP on a mobile backbone."""

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from mnv2_dense.segmentation.network import SegmenterOutputs, resize_map
+from mnv2_dense.ops.resize import resize_map
+from mnv2_dense.segmentation.network import SegmenterOutputs
 from mnv2_dense.structures import ImageSize
 
 

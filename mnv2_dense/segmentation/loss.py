@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mnv2_dense.segmentation.network import SegmenterOutputs, resize_map
+from mnv2_dense.ops.resize import resize_map
+from mnv2_dense.segmentation.network import SegmenterOutputs
 from mnv2_dense.structures import IGNORE_INDEX, ImageSize
 
 

@@ -3,28 +3,31 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
+from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.segmentation.head import DeepLabV3Head, FCNHead
-from mnv2_dense.structures import ImageSize
+from mnv2_dense.segmentation.lraspp import LRASPPHead
+
+MainHead = DeepLabV3Head | LRASPPHead
+"""What predicts; its logits have the resolution of the finest map it reads."""
 
 
 class SegmenterOutputs(NamedTuple):
     """What loss and decoding need of one batch.
 
-    class_logits [B, C, h, w] in cells of the output stride; auxiliary_logits [B, C, h', w'] of
-    the auxiliary head, or None where there is none or it did not run.
+    class_logits [B, C, h, w] in cells of the finest map that the head reads: DeepLabv3's only
+    one, at the output stride, or Lite R-ASPP's finer one. auxiliary_logits [B, C, h', w'] in
+    cells of the auxiliary head's map, or None where there is none or it did not run.
     """
 
     class_logits: Tensor
     auxiliary_logits: Tensor | None = None
 
 
-class DeepLabV3(nn.Module):
-    """Images to class logits at the output stride, at any input size.
+class Segmenter(nn.Module):
+    """Images to class logits in cells of the head's finest map, at any input size.
 
     Args:
         backbone: Returns feature maps by tap name.
@@ -32,12 +35,12 @@ class DeepLabV3(nn.Module):
         auxiliary_head: Predicts from an earlier one, in training only.
     """
 
-    backbone: MobileNetV2
-    head: DeepLabV3Head
+    backbone: Backbone
+    head: MainHead
     auxiliary_head: FCNHead | None
 
     def __init__(
-        self, backbone: MobileNetV2, head: DeepLabV3Head, auxiliary_head: FCNHead | None = None
+        self, backbone: Backbone, head: MainHead, auxiliary_head: FCNHead | None = None
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -57,8 +60,9 @@ class OtherStride:
     """Runs a network's present weights at another output stride than its own.
 
     The paper trains at output stride 16 and evaluates at 8, where the same weights see more
-    cells through larger dilations. This is no module and holds no weights: those of the network
-    it is called with are used, whatever they are at that moment.
+    cells through larger dilations. (Lite R-ASPP's logits keep the resolution of its finer map.)
+    This is no module and holds no weights: those of the network it is called with are used,
+    whatever they are at that moment.
 
     Args:
         structure: The same network built for the other output stride, on the meta device.
@@ -96,14 +100,3 @@ def _tensors(network: nn.Module) -> dict[str, Tensor]:
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in tensors.items()}
-
-
-def resize_map(maps: Tensor, size: ImageSize, align_corners: bool) -> Tensor:
-    """Maps [B, C, h, w] resized bilinear to [B, C, *size], in float32.
-
-    Args:
-        maps: Logits or normalised pictures.
-        size: Of the result.
-        align_corners: Whether the corner cells' centres lie on the corner pixels' centres.
-    """
-    return F.interpolate(maps.float(), tuple(size), mode="bilinear", align_corners=align_corners)

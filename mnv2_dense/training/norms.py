@@ -1,10 +1,12 @@
 """Batch norm over the run: frozen at its end, equal over processes when measured."""
 
 import math
+import sys
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -54,6 +56,27 @@ class SameNormsEverywhere(Callback):
         if trainer.world_size > 1:
             for buffer in pl_module.buffers():
                 distributed.broadcast(buffer, src=0)
+
+
+class SyncNorms(TorchSyncBatchNorm):
+    """SyncBatchNorm over all processes, which leaves the norms of timm's models their activation.
+
+    Such a norm holds an activation of its own. PyTorch's conversion would drop it without a
+    word, and Lightning's way back would drop it once more; so where timm is in use, its own
+    conversion is made, once, and kept: a SyncBatchNorm that is not training asks no process.
+    """
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """The model with synchronised norms."""
+        timm = sys.modules.get("timm.layers")
+        if timm is None:
+            return super().apply(model)
+        done = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
+        return model if done else timm.convert_sync_batchnorm(model)
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """The model as it was before, but for norms that timm has converted."""
+        return super().revert(model) if "timm.layers" not in sys.modules else model
 
 
 def steps_per_epoch(trainer: Trainer) -> int:

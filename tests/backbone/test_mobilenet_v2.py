@@ -1,16 +1,17 @@
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mnv2_dense.backbone.blocks import SamePadConv2d
+from mnv2_dense.backbone.blocks import SamePadConv2d, Shortcut
+from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v2 import (
     DEEPLAB_TAP,
     SSD_TAPS,
     MobileNetV2,
-    MobileNetV2Classifier,
     all_taps,
     plan_blocks,
 )
@@ -32,8 +33,18 @@ def running_statistics(module: nn.Module) -> int:
     return sum(buffer.numel() for name, buffer in module.named_buffers() if "running" in name)
 
 
+def classifier_of(width_mult: float, num_classes: int = 1000) -> Classifier:
+    """The classifier's shapes, without values."""
+    with torch.device("meta"):
+        return Classifier(MobileNetV2(("last",), width_mult=width_mult), num_classes)
+
+
+def multiply_adds(module: nn.Module, side: int) -> int:
+    return sum(row.multiply_adds for row in count_layers(module, ImageSize(side, side)))
+
+
 @pytest.mark.parametrize(
-    ("width_mult", "expected_parameters", "multiply_adds", "statistics"),
+    ("width_mult", "expected_parameters", "expected_multiply_adds", "statistics"),
     [
         (1.0, 3_504_872, 300_774_272, 34_112),
         (1.4, 6_108_776, 582_195_824, 47_936),
@@ -43,15 +54,80 @@ def running_statistics(module: nn.Module) -> int:
     ],
 )
 def test_classifier_has_the_papers_counts(
-    width_mult: float, expected_parameters: int, multiply_adds: int, statistics: int
+    width_mult: float, expected_parameters: int, expected_multiply_adds: int, statistics: int
 ) -> None:
     """Exact counts behind the paper's Table 4; its 6.9M / 585M at 1.4 are known to be wrong."""
-    network = MobileNetV2Classifier(width_mult=width_mult)
+    network = classifier_of(width_mult)
     rows = count_layers(network, ImageSize(224, 224))
     assert parameters(network) == expected_parameters
     assert sum(row.parameters for row in rows) == expected_parameters
-    assert sum(row.multiply_adds for row in rows) == multiply_adds
+    assert sum(row.multiply_adds for row in rows) == expected_multiply_adds
     assert running_statistics(network) == statistics
+
+
+def formula(width_mult: float, side: int, classes: int) -> tuple[int, int, int]:
+    """Weights, values of norms, and multiply-adds of a classifier, from the paper's Table 2."""
+
+    def wide(channels: float) -> int:
+        nearest = max(8, 8 * math.floor(channels / 8 + 0.5))
+        return nearest if nearest >= 0.9 * channels else nearest + 8
+
+    weights = norms = work = 0
+
+    def layer(holds: int, channels: int) -> None:
+        nonlocal weights, norms, work
+        weights, norms, work = weights + holds, norms + 2 * channels, work + holds * side**2
+
+    channels, side = wide(32 * width_mult), side // 2
+    layer(27 * channels, channels)
+    for t, c, n, s in (
+        *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),
+        *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
+    ):
+        for repeat in range(n):
+            hidden, out = t * channels, wide(c * width_mult)
+            if t > 1:
+                layer(channels * hidden, hidden)
+            side //= s if repeat == 0 else 1
+            layer(9 * hidden, hidden)
+            layer(hidden * out, out)
+            channels = out
+    last = wide(1280 * max(1, width_mult))
+    layer(channels * last, last)
+    return weights + last * classes, norms, work + last * classes
+
+
+ALL_SIDES = (96, 128, 160, 192, 224)
+
+
+@pytest.mark.parametrize(
+    ("width_mult", "sides"),
+    [(width, ALL_SIDES) for width in (0.35, 0.5, 0.75, 1.0)] + [(1.3, (224,)), (1.4, (224,))],
+)
+def test_every_published_width_and_resolution_by_formula(
+    width_mult: float, sides: Sequence[int]
+) -> None:
+    """The release has the widths above 1 at 224 alone."""
+    network = classifier_of(width_mult)
+    for side in sides:
+        weights, norms, work = formula(width_mult, side, 1000)
+        assert parameters(network) == weights + norms + 1000
+        assert running_statistics(network) == norms
+        assert multiply_adds(network, side) == work, side
+
+
+@pytest.mark.parametrize(
+    ("width_mult", "weights"), [(0.75, 2_610_064), (0.5, 1_950_416), (0.35, 1_663_328)]
+)
+def test_weights_of_the_releases_1001_classes(width_mult: float, weights: int) -> None:
+    """The release's README prints 2.61, 1.95 and 1.66M: no norms, no bias."""
+    network = classifier_of(width_mult, 1001)
+    assert sum(p.numel() for p in network.parameters() if p.dim() > 1) == weights
+
+
+def test_the_smallest_published_classifier() -> None:
+    """The paper's text says 7 million multiply-adds; its release's README 11 (1001 classes)."""
+    assert multiply_adds(classifier_of(0.35, 1001), 96) == 11_935_408
 
 
 @pytest.mark.parametrize(("taps", "expected"), [(SSD_TAPS, 2_223_872), ((DEEPLAB_TAP,), 1_811_712)])
@@ -182,15 +258,19 @@ def test_last_never_shrinks_but_grows() -> None:
 
 
 def test_norm_options_reach_every_norm() -> None:
-    network = MobileNetV2Classifier(width_mult=NARROW, norm_epsilon=0.5, norm_momentum=0.25)
+    network = MobileNetV2(("last",), width_mult=NARROW, norm_epsilon=0.5, norm_momentum=0.25)
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert len(norms) == 52
     assert {(norm.eps, norm.momentum) for norm in norms} == {(0.5, 0.25)}
 
 
 def test_taps_that_do_not_exist_are_named() -> None:
-    with pytest.raises(ValueError, match=r"unknown taps \['block_17'\].*block_16, last"):
+    with pytest.raises(ValueError, match="block_17") as caught:
         MobileNetV2(("last", "block_17"))
+    assert str(caught.value) == (
+        "unknown taps ['block_17']; mobilenet_v2 has stem, block_0 to block_16, "
+        "block_1_expansion to block_16_expansion, last"
+    )
     with pytest.raises(ValueError, match="block_0_expansion"):
         MobileNetV2(("block_0_expansion",))
     with pytest.raises(ValueError, match="at least one tap"):
@@ -205,3 +285,144 @@ def test_random_weights_keep_the_signal_alive() -> None:
     network = MobileNetV2(("last",), width_mult=0.35)
     spread = network(torch.randn(4, 3, 64, 64))["last"].std()
     assert 0.1 < spread < 3
+
+
+# The variants of section 6.4
+
+
+@pytest.mark.parametrize("width_mult", [NARROW, 1.0])
+@pytest.mark.parametrize("shortcut", ["none", "expansion"])
+@pytest.mark.parametrize("linear", [True, False])
+def test_variants_hold_the_same_weights(
+    width_mult: float, shortcut: Shortcut, linear: bool
+) -> None:
+    with torch.device("meta"):
+        paper = MobileNetV2(width_mult=width_mult)
+        other = MobileNetV2(width_mult=width_mult, shortcut=shortcut, linear_bottleneck=linear)
+    assert {name: v.shape for name, v in paper.state_dict().items()} == {
+        name: v.shape for name, v in other.state_dict().items()
+    }
+
+
+def test_every_projection_is_linear_or_none_is() -> None:
+    for linear in (True, False):
+        blocks: Any = MobileNetV2(width_mult=NARROW, linear_bottleneck=linear).blocks
+        found = {any(isinstance(m, nn.ReLU6) for m in block.project) for block in blocks}
+        assert found == {not linear}
+
+
+# Blocks behind which Table 2 repeats a row, so that shapes stay: 10 shortcuts.
+SHORTCUT_BLOCKS = [2, 4, 5, 7, 8, 9, 11, 12, 14, 15]
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "blocks"),
+    [("bottleneck", SHORTCUT_BLOCKS), ("expansion", SHORTCUT_BLOCKS), ("none", [])],
+)
+def test_shortcuts_of_the_full_width(shortcut: Shortcut, blocks: list[int]) -> None:
+    with torch.device("meta"):
+        backbone = MobileNetV2(shortcut=shortcut)
+    names = [str(block.shortcut) for block in backbone.blocks]
+    assert [index for index, name in enumerate(names) if name == shortcut != "none"] == blocks
+    assert set(names) <= {shortcut, "none"}
+
+
+def run_by_hand(backbone: Any, images: Tensor, shortcut: Shortcut) -> dict[str, Tensor]:
+    """Every map, with the shortcuts of `SHORTCUT_BLOCKS` added outside the blocks."""
+    features, carried, maps = backbone.stem(images), None, dict[str, Tensor]()
+    for index, block in enumerate(backbone.blocks):
+        expanded = block.expand(features)
+        if carried is not None:
+            expanded = expanded + carried
+        output = block.project(block.depthwise(expanded))
+        adds = index in SHORTCUT_BLOCKS
+        carried = expanded if adds and shortcut == "expansion" else None
+        features = features + output if adds and shortcut == "bottleneck" else output
+        maps |= {f"block_{index}_expansion": expanded, f"block_{index}": features}
+    return maps
+
+
+@pytest.mark.parametrize("output_stride", [32, 8])
+@pytest.mark.parametrize("linear", [True, False])
+@pytest.mark.parametrize("shortcut", ["bottleneck", "expansion", "none"])
+@torch.no_grad()
+def test_shortcuts_by_hand(shortcut: Shortcut, linear: bool, output_stride: int) -> None:
+    torch.manual_seed(0)
+    taps = tuple(tap for tap in every_tap(0.35) if tap not in {"stem", "last"})
+    backbone = MobileNetV2(
+        taps,
+        width_mult=0.35,
+        output_stride=output_stride,
+        shortcut=shortcut,
+        linear_bottleneck=linear,
+        norm_momentum=1,
+    )
+    images = torch.randn(2, 3, 64, 64)
+    backbone(images)  # running statistics, so that the signal survives to the end
+    found = backbone.eval()(images)
+    expected = run_by_hand(backbone, images, shortcut)
+    assert found["block_16"].std() > 0.1
+    for tap in taps:
+        torch.testing.assert_close(found[tap], expected[tap])
+
+
+def test_the_variants_differ_in_what_they_compute() -> None:
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 64, 64)
+    weights = MobileNetV2(width_mult=0.35).state_dict()
+    variants: Sequence[dict[str, Any]] = (
+        *({"shortcut": shortcut} for shortcut in ("bottleneck", "expansion", "none")),
+        {"linear_bottleneck": False},
+    )
+    maps = []
+    for variant in variants:
+        backbone = MobileNetV2(width_mult=0.35, **variant)
+        backbone.load_state_dict(weights)
+        maps.append(backbone(images)["last"])
+    for index, found in enumerate(maps):
+        for other in maps[:index]:
+            assert (found - other).abs().mean() > 0.1
+
+
+@pytest.mark.parametrize(("expansion", "channels"), [(1, 96), (2, 192), (3, 288), (6, 576)])
+def test_expansion_factor_by_hand(expansion: int, channels: int) -> None:
+    """Every layer inside a bottleneck but the first's is as wide as its input, times the factor."""
+    inside, outputs = [16, 24, 24, 32, 32, 32], [24, 24, 32, 32, 32, 64]
+    inside += [*[64] * 4, *[96] * 3, *[160] * 3]
+    outputs += [*[64] * 3, *[96] * 3, *[160] * 3, 320]
+    expected = 27 * 32 + 2 * 32 + (9 * 32 + 2 * 32 + 32 * 16 + 2 * 16) + 320 * 1280 + 2 * 1280
+    for before, after in zip(inside, outputs, strict=True):
+        hidden = before * expansion
+        expected += 9 * hidden + 2 * hidden + hidden * after + 2 * after
+        expected += before * hidden + 2 * hidden if expansion > 1 else 0
+    with torch.device("meta"):
+        backbone = MobileNetV2(expansion=expansion)
+    assert parameters(backbone) == expected
+    # The detector's taps exist at any factor: at 1 the expansion is the block's input.
+    assert backbone.specs == (
+        FeatureSpec("block_13_expansion", channels, 16),
+        FeatureSpec("last", 1280, 32),
+    )
+
+
+@pytest.mark.parametrize("expansion", [1, 2])
+@pytest.mark.parametrize("shortcut", ["bottleneck", "expansion", "none"])
+@pytest.mark.parametrize("width_mult", [NARROW, 0.25, 0.35])
+def test_variants_run_at_any_width(width_mult: float, shortcut: Shortcut, expansion: int) -> None:
+    """Below 0.28 even the first block keeps its channels, but not its expansion's depth."""
+    taps = tuple(t.name for t in all_taps(plan_blocks(width_mult, 32, expansion), width_mult))
+    backbone = MobileNetV2(taps, width_mult=width_mult, shortcut=shortcut, expansion=expansion)
+    maps = backbone(torch.randn(2, 3, 64, 64))
+    assert [tuple(maps[spec.name].shape[1:2]) for spec in backbone.specs] == [
+        (spec.channels,) for spec in backbone.specs
+    ]
+
+
+def test_at_factor_one_both_shortcuts_are_one() -> None:
+    """Where nothing is expanded, the expansions are the bottlenecks."""
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 64, 64)
+    paper = MobileNetV2(("last",), width_mult=0.35, expansion=1)
+    other = MobileNetV2(("last",), width_mult=0.35, expansion=1, shortcut="expansion")
+    other.load_state_dict(paper.state_dict())
+    torch.testing.assert_close(paper(images)["last"], other(images)["last"])

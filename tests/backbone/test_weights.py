@@ -4,12 +4,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
+from mnv2_dense.backbone.backbone import Backbone
+from mnv2_dense.backbone.classifier import Classifier
+from mnv2_dense.backbone.mobilenet_v1 import MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
-from mnv2_dense.backbone.weights import from_torchvision, load_backbone
+from mnv2_dense.backbone.timm_features import TimmFeatures
+from mnv2_dense.backbone.weights import classifier_state, from_torchvision, load_backbone
 from mnv2_dense.errors import UserError
 
 NARROW = 0.1
@@ -28,7 +34,7 @@ def save(content: Any, path: Path) -> str:
     return str(path)
 
 
-def refusal(backbone: MobileNetV2, weights: str) -> str:
+def refusal(backbone: Backbone, weights: str) -> str:
     """The message, after checking that it is one line and nothing was loaded."""
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     with pytest.raises(UserError) as caught:
@@ -51,6 +57,30 @@ def test_every_torchvision_name_has_one_of_ours() -> None:
     assert {name for name in renamed if not name.startswith("classifier.")} == set(
         narrow().state_dict()
     )
+
+
+def test_a_classifier_is_known_by_its_names() -> None:
+    theirs = torchvision_state()
+    found = classifier_state(theirs)
+    assert found is not None
+    Classifier(narrow()).load_state_dict(dict(found))
+    assert torch.equal(found["classifier.weight"], theirs["classifier.1.weight"])
+    ours = Classifier(narrow(), 3).state_dict()
+    assert classifier_state(ours) == ours
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"classifier.weight": torch.ones(3, 4)},
+        {"backbone.stem.0.weight": torch.ones(1)},
+        {"backbone.stem.0.weight": torch.ones(1), "classifier.weight": torch.ones(3, 4, 1, 1)},
+        {"backbone.stem.0.weight": torch.ones(1), "classifier.weight": torch.ones(0, 4)},
+    ],
+)
+def test_other_weights_are_no_classifier(state: dict[str, Tensor]) -> None:
+    assert classifier_state(state) is None
 
 
 def test_torchvision_file_is_loaded(tmp_path: Path) -> None:
@@ -176,3 +206,100 @@ def test_download_is_hashed_and_may_hold_no_code(monkeypatch: pytest.MonkeyPatch
     assert_holds(backbone, from_torchvision(state))
     assert asked["check_hash"] is True
     assert asked["weights_only"] is True
+
+
+def test_imagenet_weights_of_other_networks_are_refused() -> None:
+    message = refusal(MobileNetV1(("Conv2d_1",)), "imagenet")
+    assert "for mobilenet_v2 and timm's models, not for a MobileNetV1" in message
+    assert "give the path of a file, or set backbone.weights=null" in message
+
+
+def test_a_file_of_another_network_of_ours_is_loaded(tmp_path: Path) -> None:
+    source, target = MobileNetV1(width_mult=NARROW), MobileNetV1(("Conv2d_5",), width_mult=NARROW)
+    load_backbone(target, save(source.state_dict(), tmp_path / "w.pth"))
+    assert_holds(target, source.state_dict())
+
+
+TIMM_TAPS = ("feature_1", "feature_3")
+
+
+@pytest.mark.parametrize(
+    "name", ["test_efficientnet", "test_byobnet", "test_resnet", "test_convnext", "test_mambaout"]
+)
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_timms_classifier_is_loaded(name: str, suffix: str, tmp_path: Path) -> None:
+    whole: Any = timm.create_model(name).eval()
+    for tensor in whole.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand_like(tensor) + 0.5)
+    path = str(tmp_path / f"w.{suffix}")
+    state = whole.state_dict()
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    backbone = TimmFeatures(name, TIMM_TAPS).eval()
+    load_backbone(backbone, path)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        ours = backbone(images)
+        theirs = whole.forward_intermediates(images, indices=[1, 3], intermediates_only=True)
+    for tap, expected in zip(TIMM_TAPS, theirs, strict=True):
+        torch.testing.assert_close(ours[tap], expected)
+
+
+def test_a_timm_backbones_own_states_are_loaded(tmp_path: Path) -> None:
+    source = TimmFeatures("test_byobnet", ("feature_4",))
+    state = source.state_dict()
+    run = {f"network.backbone.{name}": tensor for name, tensor in state.items()}
+    for content in (state, {"state_dict": run}):
+        target = TimmFeatures("test_byobnet", ("feature_2",))
+        load_backbone(target, save(content, tmp_path / "w.pth"))
+        assert_holds(target, state)
+
+
+def test_a_file_of_another_timm_model_is_refused(tmp_path: Path) -> None:
+    path = save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "w.pth")
+    message = refusal(TimmFeatures("test_resnet", ("feature_4",)), path)
+    assert "model.conv1.0.weight is not in the file" in message
+    damaged = tmp_path / "w.safetensors"
+    damaged.write_bytes(b"12345")
+    assert "truncated" in refusal(TimmFeatures("test_resnet", ("feature_0",)), str(damaged))
+    damaged.unlink()
+    assert "no such" in refusal(TimmFeatures("test_resnet", ("feature_0",)), str(damaged))
+
+
+def test_timms_published_weights_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+    asked: list[dict[str, Any]] = []
+
+    def download(name: str, *, pretrained: bool, **options: Any) -> nn.Module:
+        asked.append({"name": name, "pretrained": pretrained, **options})
+        model = create(name, **options)
+        return ones(model) if pretrained else model
+
+    monkeypatch.setattr(timm, "create_model", download)
+    backbone = TimmFeatures("test_resnet.r160_in1k", TIMM_TAPS, output_stride=8)
+    load_backbone(backbone, "imagenet")
+    assert all(parameter.eq(1).all() for parameter in backbone.parameters())
+    assert [each["pretrained"] for each in asked[-2:]] == [False, True]
+    assert asked[-1] == {**asked[-2], "pretrained": True}
+
+
+def ones(model: nn.Module) -> nn.Module:
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+    return model
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError("no route\nto host"), RuntimeError("No pretrained weights exist")]
+)
+def test_weights_that_timm_cannot_get(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    backbone = TimmFeatures("test_resnet", ("feature_0",))
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise failure
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    message = refusal(backbone, "imagenet")
+    assert "test_resnet" in message
+    assert str(failure).partition("\n")[0] in message
+    assert "give the file's path, or set backbone.weights=null" in message

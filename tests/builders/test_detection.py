@@ -16,11 +16,13 @@ from mnv2_dense.builders.detection import (
     count_classes,
     read_split,
 )
+from mnv2_dense.builders.parts import input_size
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.detection.network import Detector
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
+from mnv2_dense.ops.count import count_layers
 from mnv2_dense.structures import Category
 from tests.commands import tiny
 from tests.commands.tiny import COCO_CONFIG
@@ -40,6 +42,70 @@ def test_the_papers_network() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == 4_337_013
 
 
+def test_the_full_head_of_the_paper() -> None:
+    config = load_config(COCO_CONFIG, ["head.name=ssd"])
+    assert isinstance(config, DetectionConfig)
+    with torch.device("meta"):
+        network = build_network(config, 80)
+    layers = count_layers(network, input_size(config))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 17_000_501
+    assert sum(layer.multiply_adds for layer in layers) == 1_870_281_472
+
+
+@pytest.mark.parametrize(
+    ("taps", "strides", "cells"),
+    [
+        (["block_12", "last"], [16, 32], 16 + 4),
+        (["block_5", "block_12", "block_16"], [8, 16, 32], 64 + 16 + 4),
+        (["block_12"], [16], 16),
+    ],
+    ids=lambda value: str(len(value)) if isinstance(value, list) else None,
+)
+@pytest.mark.parametrize("name", ["ssdlite", "ssd"])
+def test_the_head_reads_the_configs_taps(
+    taps: list[str], strides: list[int], cells: int, name: str
+) -> None:
+    """At 64 pixels, with one extra level behind the last tap; three anchors on the first level."""
+    config = config_of(
+        "backbone.output_stride=32",
+        f"head.name={name}",
+        f"head.taps=[{', '.join(taps)}]",
+        "head.extra_channels=[32]",
+    )
+    network = build_network(config, 2).train()
+    assert network.head.tap_names == taps
+    assert [spec.stride for spec in network.backbone.specs] == strides
+    outputs = network(torch.rand(2, 3, 64, 64))
+    first, extra = (64 // strides[0]) ** 2, (64 // strides[-1] // 2) ** 2
+    anchors = 3 * first + 6 * (cells - first + extra)
+    assert outputs.class_logits.shape == (2, anchors, 3)
+    assert outputs.anchors.shape == (anchors, 4)
+    assert coarsest_stride(config) == 2 * strides[-1]
+    (outputs.class_logits.square().mean() + outputs.box_deltas.square().mean()).backward()
+    for parameter, tensor in network.named_parameters():
+        assert tensor.grad is not None, parameter
+        assert tensor.grad.isfinite().all(), parameter
+
+
+@pytest.mark.parametrize(
+    ("taps", "message"),
+    [
+        (
+            "[block_12, block_17]",
+            r"backbone.name=mobilenet_v2: unknown taps \['block_17'\]; .* has stem, .*last",
+        ),
+        (
+            "[last, block_12]",
+            r"head.taps: .* finest first, not last at stride 32, block_12 at stride 16",
+        ),
+    ],
+    ids=["unknown", "order"],
+)
+def test_taps_that_do_not_fit_are_a_line(taps: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}$"):
+        build_network(config_of("backbone.output_stride=32", f"head.taps={taps}"), 2)
+
+
 def test_outputs_have_a_slot_for_the_background() -> None:
     network = build_network(config_of(), 2).eval()
     with torch.no_grad():
@@ -47,9 +113,10 @@ def test_outputs_have_a_slot_for_the_background() -> None:
     assert outputs.class_logits.shape[-1] == 3
 
 
+@pytest.mark.parametrize("head", ["ssdlite", "ssd"])
 @pytest.mark.parametrize(("name", "prior"), [("focal", FOCAL_PRIOR_LOGIT), ("softmax", 0.0)])
-def test_focal_loss_starts_from_its_prior(name: str, prior: float) -> None:
-    network = build_network(config_of(f"loss.classification={name}"), 2)
+def test_focal_loss_starts_from_its_prior(name: str, prior: float, head: str) -> None:
+    network = build_network(config_of(f"loss.classification={name}", f"head.name={head}"), 2)
     biases = [
         tensor
         for key, tensor in network.head.named_parameters()
@@ -122,7 +189,7 @@ def test_each_extra_level_halves_the_last_map() -> None:
 
 def test_the_package_takes_this_task_by_the_config(shapes_set: Path) -> None:
     config = config_of(f"data.root={shapes_set}")
-    assert isinstance(builders.build_network(config, 2), SSDLite)
+    assert isinstance(builders.build_network(config, 2), Detector)
     assert isinstance(builders.build_task(config, CATEGORIES), DetectionTask)
     assert builders.coarsest_stride(config) == coarsest_stride(config)
     assert builders.count_classes(config) == 10

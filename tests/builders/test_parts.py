@@ -2,12 +2,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from torch import nn
 
 from mnv2_dense.builders.parts import (
-    build_backbone,
-    build_classifier,
     checkpoint_card,
     input_size,
     loader_options,
@@ -51,24 +48,6 @@ def test_schedule_and_optimiser_are_those_of_the_config(make: Callable[..., Conf
 def test_input_size_is_height_then_width() -> None:
     config = config_of(NOWHERE, "input.height=40", "input.width=72")
     assert input_size(config) == ImageSize(height=40, width=72)
-
-
-@pytest.mark.parametrize(("stride", "cells"), [(None, 5), (8, 9), (32, 3)])
-def test_backbone_of_a_config_at_its_or_another_stride(stride: int | None, cells: int) -> None:
-    overrides = ["backbone.norm_epsilon=0.5", "backbone.norm_momentum=0.2"]
-    backbone = build_backbone(
-        segmentation_config_of(NOWHERE, *overrides), ["block_16"], stride
-    ).eval()
-    with torch.no_grad():
-        features = backbone(torch.zeros(1, 3, 65, 65))
-    assert features["block_16"].shape[2:] == (cells, cells)
-    norms = [each for each in backbone.modules() if isinstance(each, nn.BatchNorm2d)]
-    assert {(norm.eps, norm.momentum) for norm in norms} == {(0.5, 0.2)}
-
-
-def test_classifier_of_a_config() -> None:
-    classifier = build_classifier(config_of(NOWHERE, "backbone.width_mult=1.0"))
-    assert sum(parameter.numel() for parameter in classifier.parameters()) == 3_504_872
 
 
 def test_loaders_take_seed_and_batch_sizes() -> None:

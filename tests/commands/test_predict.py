@@ -1,14 +1,20 @@
 import shutil
+import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
+from mnv2_dense.backbone.classifier import Classifier
+from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
 from mnv2_dense.commands.outputs import MANIFEST
 from mnv2_dense.commands.predict import number_pictures
+from tests.commands.classifiers import reference
 from tests.commands.tiny import Outcome, read_json, run_tool, tree
 
 WIDTH, HEIGHT = 90, 60
@@ -225,3 +231,164 @@ def test_overrides_that_are_none(
     assert outcome.code == 2
     assert words in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+# Classifiers
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Torchvision's smallest network, with random weights and the classes of TensorFlow."""
+    path = tmp_path_factory.mktemp("classifier") / "weights.pth"
+    torch.save(reference(1001, 0.35).state_dict(), path)
+    return path
+
+
+def classify(weights: object, out: Path, *arguments: object) -> Outcome:
+    small = ("input.height=64", "input.width=64")
+    return run_tool("predict", *arguments, *small, "--weights", weights, "--out", out)
+
+
+def test_a_classifier_names_pictures(classifier: Path, tmp_path: Path) -> None:
+    first, second = picture(tmp_path / "in" / "a.png"), picture(tmp_path / "in" / "b.jpg")
+    outcome = classify(classifier, tmp_path / "out", tmp_path / "in").require_success()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"classes.json", MANIFEST}
+    records = read_json(tmp_path / "out" / "classes.json")
+    assert [record["file_name"] for record in records] == [str(first), str(second)]
+    classes = records[0]["classes"]
+    scores = [each["score"] for each in classes]
+    assert len(scores) == 5
+    assert scores == sorted(scores, reverse=True)
+    names = ["background", *MobileNet_V2_Weights.IMAGENET1K_V2.meta["categories"]]
+    assert [each["name"] for each in classes] == [names[each["label"]] for each in classes]
+    shown = ", ".join(f"{each['name']} {each['score']:.1%}" for each in classes)
+    assert outcome.out.splitlines()[0] == f"{first}: {shown}"
+
+
+@pytest.mark.parametrize(("top", "named"), [(1, 1), (3, 3), (5000, 1001)])
+def test_as_many_classes_as_asked_for(
+    classifier: Path, tmp_path: Path, top: int, named: int
+) -> None:
+    source = picture(tmp_path / "a.png")
+    classify(classifier, tmp_path / "out", source, "--top", top).require_success()
+    (record,) = read_json(tmp_path / "out" / "classes.json")
+    assert len({each["label"] for each in record["classes"]}) == named
+
+
+def test_own_classifiers_name_pictures_too(tmp_path: Path) -> None:
+    network = Classifier(MobileNetV2(("last",), width_mult=0.35), 2)
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "own.pth")
+    source = picture(tmp_path / "a.png")
+    outcome = classify(tmp_path / "own.pth", tmp_path / "out", source).require_success()
+    assert "class 0 " in outcome.out
+    assert "class 1 " in outcome.out
+
+
+def test_a_rotated_photo_is_named_upright(classifier: Path, tmp_path: Path) -> None:
+    upright, photo = tmp_path / "upright.png", picture(tmp_path / "a.png", orientation=ROTATED)
+    with Image.open(photo) as image:
+        image.transpose(Image.Transpose.ROTATE_270).save(upright)
+    stored = picture(tmp_path / "stored.png")
+    classify(classifier, tmp_path / "out", upright, photo, stored).require_success()
+    first, second, other = read_json(tmp_path / "out" / "classes.json")
+    assert first["classes"] == second["classes"] != other["classes"]
+
+
+def test_a_corrupt_picture_is_named_and_the_others_are_classified(
+    classifier: Path, tmp_path: Path
+) -> None:
+    good = picture(tmp_path / "in" / "a.png")
+    broken = tmp_path / "in" / "b.png"
+    broken.write_bytes(good.read_bytes()[:200])
+    outcome = classify(classifier, tmp_path / "out", tmp_path / "in")
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: 1 of 2 pictures failed: {broken}: ")
+    assert [r["file_name"] for r in read_json(tmp_path / "out" / "classes.json")] == [str(good)]
+
+
+def test_classes_of_the_users_are_never_overwritten(classifier: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.json").write_text("mine")
+    outcome = classify(classifier, tmp_path, picture(tmp_path / "a.png"))
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "classes.json is there and no result of an earlier prediction" in outcome.err
+    assert (tmp_path / "classes.json").read_text() == "mine"
+
+
+def test_imagenet_is_torchvisions_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def download(_: object, **options: Any) -> dict[str, torch.Tensor]:
+        asked.update(options)
+        return mobilenet_v2().state_dict()
+
+    monkeypatch.setattr(MobileNet_V2_Weights, "get_state_dict", download)
+    monkeypatch.chdir(tmp_path)
+    classify("imagenet", Path("out"), picture(Path("a.png"))).require_success()
+    assert asked["check_hash"] is True
+    assert asked["weights_only"] is True
+    asked.clear()
+    assert "no such checkpoint file" in classify("./imagenet", Path("out"), "a.png").err
+    assert not asked
+
+
+def test_a_failed_download_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(MobileNet_V2_Weights, "get_state_dict", fail)
+    outcome = classify("imagenet", tmp_path / "out", picture(tmp_path / "a.png"))
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith("error: --weights imagenet: https://")
+    assert "(<urlopen error no route to host>)" in outcome.err
+    assert "backbone.weights" not in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--score-threshold", "0.5"], "--score-threshold is for detectors; "),
+        (["--top", "0"], "--top is at least 1, not 0"),
+        (["input.heigth=3"], "did you mean input.height?"),
+        (["decode.max_detections=3"], "decode is no known key; allowed here: input, backbone"),
+    ],
+)
+def test_what_a_classifier_is_not_asked_for(
+    classifier: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    outcome = classify(classifier, tmp_path / "out", picture(tmp_path / "a.png"), *arguments)
+    assert outcome.code == 2
+    assert words in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_detector_names_no_pictures(weights: Path, tmp_path: Path) -> None:
+    source = picture(tmp_path / "a.png")
+    outcome = run_tool("predict", source, "--weights", weights, "--top", 3)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert f"--top is for classifiers; {weights} is a detector" in outcome.err
+
+
+def test_a_segmenter_names_no_pictures(segmentation_run: Path, tmp_path: Path) -> None:
+    source, path = picture(tmp_path / "a.png"), segmentation_run / "checkpoints" / "last.ckpt"
+    outcome = run_tool("predict", source, "--weights", path, "--top", 3)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert f"--top is for classifiers; {path} is a segmenter" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"classifier.1.weight": torch.zeros(3, 4)}, "not a checkpoint of mnv2_dense"),
+        ({"backbone.a": 3, "classifier.weight": "text"}, "not a checkpoint of mnv2_dense"),
+        (
+            {"features.0.weight": torch.zeros(1), "classifier.weight": torch.zeros(3, 4)},
+            "no mobilenet_v2 classifier of width 0.35, 0.5, 0.75, 1.0, 1.3, 1.4 (nearest is ",
+        ),
+    ],
+)
+def test_weights_of_other_networks(tmp_path: Path, content: dict[str, Any], words: str) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    outcome = classify(tmp_path / "other.pth", tmp_path / "out", picture(tmp_path / "a.png"))
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert words in outcome.err

@@ -1,4 +1,6 @@
 import json
+import re
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -29,15 +31,63 @@ def test_anchors_follow_the_input(size: tuple[int, int], anchors: int) -> None:
     assert json.loads(outcome.out)["anchors"] == anchors
 
 
-def test_the_table_adds_up() -> None:
-    out = run_tool("summary", COCO_CONFIG).require_success().out
-    layers, totals = out.split("\n\n")
-    rows = [line.split() for line in layers.splitlines()[1:]]
-    assert sum(int(row[-2].replace(",", "")) for row in rows) == 4_337_013
-    assert sum(int(row[-1].replace(",", "")) for row in rows) == 788_830_144
+def read_table(text: str) -> list[dict[str, str]]:
+    """The rows by column; every column is two spaces from the next."""
+    header, *rows = [re.split(" {2,}", line) for line in text.splitlines()]
+    return [dict(zip_longest(header, row, fillvalue="")) for row in rows]
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+@pytest.fixture(scope="module")
+def coco_text() -> str:
+    return run_tool("summary", COCO_CONFIG).require_success().out
+
+
+def test_the_table_adds_up(coco_text: str) -> None:
+    layers, totals = coco_text.split("\n\n")
+    rows = read_table(layers)
+    assert sum(number(row["parameters"]) for row in rows) == 4_337_013
+    assert sum(number(row["mult-adds"]) for row in rows) == 788_830_144
     assert "576 channels at stride 16" in totals
     assert "4,337,013" in totals
     assert "2,034" in totals
+    assert "space_to_batch" not in totals
+
+
+def test_a_row_by_hand_and_the_rows_of_the_taps(coco_text: str) -> None:
+    rows = read_table(coco_text.split("\n\n")[0])
+    assert rows[0] == {
+        "layer": "backbone.stem.0",
+        "kind": "Conv2d",
+        "output": "1x32x160x160",
+        "parameters": "864",
+        "mult-adds": f"{864 * 160 * 160:,}",
+        "tap": "",
+    }
+    assert {row["tap"]: row["output"] for row in rows if row["tap"]} == {
+        "block_13_expansion": "1x576x20x20",
+        "last": "1x1280x10x10",
+    }
+
+
+def test_columns_stand_below_one_another(coco_text: str) -> None:
+    header, *lines = coco_text.split("\n\n")[0].splitlines()
+    end, tap = header.index("mult-adds") + len("mult-adds"), header.index("tap")
+    assert {line[end : end + 2].strip() for line in lines} == {""}
+    assert all(line[end - 1].isdigit() for line in lines)
+    assert {line[tap:] for line in lines} == {"", "block_13_expansion", "last"}
+    assert not any(line.endswith(" ") for line in lines)
+
+
+def test_a_network_with_atrous_layers_has_another_total() -> None:
+    out = run_tool("summary", ASPP_CONFIG).require_success().out
+    found = re.search(r"^space_to_batch +([\d,]+)  .*TensorFlow", out, re.MULTILINE)
+    assert found is not None
+    assert found[1] == "5,823,096,448"
+    assert re.search(r"^multiply_adds +5,363,508,928$", out, re.MULTILINE)
 
 
 def test_classes_are_counted_in_the_data(shapes_set: Path) -> None:
@@ -69,25 +119,42 @@ def test_the_classifier_of_the_paper(width: float, parameters: int, multiply_add
     overrides = [f"backbone.width_mult={width}", "input.height=224", "input.width=224"]
     outcome = run_tool("summary", COCO_CONFIG, "--classifier", "--json", *overrides)
     totals = json.loads(outcome.require_success().out)
-    assert totals == {"parameters": parameters, "multiply_adds": multiply_adds}
-
-
-# Other strides and multiply-adds: tests/builders/test_segmentation.py, which computes none.
-@pytest.mark.parametrize(
-    ("config", "parameters", "multiply_adds"),
-    [
-        (SEGMENTATION_CONFIG, 2_113_557, 2_740_709_056),
-        (ASPP_CONFIG, 4_523_541, 5_363_508_928),
-    ],
-    ids=["light", "aspp"],
-)
-def test_the_papers_segmenters(config: Path, parameters: int, multiply_adds: int) -> None:
-    totals = json.loads(run_tool("summary", config, "--json").require_success().out)
     assert totals == {
         "parameters": parameters,
         "multiply_adds": multiply_adds,
-        "taps": [{"name": "block_16", "channels": 320, "stride": 16}],
+        "space_to_batch": multiply_adds,
     }
+
+
+MNV1 = ["backbone.name=mobilenet_v1", "backbone.weights=null"]
+BLOCK_16 = {"name": "block_16", "channels": 320, "stride": 16}
+CONV2D_13 = {"name": "Conv2d_13", "channels": 1024, "stride": 16}
+
+
+# Other strides and multiply-adds: tests/builders/test_segmentation.py.
+@pytest.mark.parametrize(
+    ("config", "overrides", "counts", "tap"),
+    [
+        (SEGMENTATION_CONFIG, [], (2_113_557, 2_740_709_056, 2_742_445_696), BLOCK_16),
+        (ASPP_CONFIG, [], (4_523_541, 5_363_508_928, 5_823_096_448), BLOCK_16),
+        (ASPP_CONFIG, MNV1, (11_145_301, 12_760_886_976, 14_226_627_264), CONV2D_13),
+    ],
+    ids=["light", "aspp", "mobilenet_v1"],
+)
+def test_the_papers_segmenters(
+    config: Path, overrides: list[str], counts: tuple[int, int, int], tap: dict[str, str | int]
+) -> None:
+    outcome = run_tool("summary", config, *overrides, "--json").require_success()
+    totals = json.loads(outcome.out)
+    keys = ("parameters", "multiply_adds", "space_to_batch")
+    assert totals == {**dict(zip(keys, counts, strict=True)), "taps": [tap]}
+
+
+def test_the_same_detector_on_mobilenet_v1() -> None:
+    outcome = run_tool("summary", COCO_CONFIG, *MNV1, "--json").require_success()
+    totals = json.loads(outcome.out)
+    assert (totals["parameters"], totals["multiply_adds"]) == (5_100_661, 1_309_162_944)
+    assert [tap["name"] for tap in totals["taps"]] == ["Conv2d_11", "Conv2d_13"]
 
 
 def test_classes_of_a_segmenter_need_no_data() -> None:

@@ -19,6 +19,12 @@ class Sample(Section):
     text: str = ""
     triple: tuple[float, float, float] = (0.0, 0.0, 0.0)
     many: tuple[int, ...] | None = ()
+    some: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
+    code: Annotated[str, Field(pattern="^[a-z]+$")] = "a"
+    place: Literal["here"] | Annotated[str, Field(pattern="^at/.+$", description="at/NAME")] = (
+        "here"
+    )
+    """Where it is; this is documentation and describes no value."""
 
 
 @pytest.mark.parametrize(
@@ -33,6 +39,9 @@ class Sample(Section):
         ("text", "text"),
         ("triple", "a list of 3 values, each a number"),
         ("many", "a list of values, each a whole number or null"),
+        ("some", "a list of 1 or more values, each a whole number"),
+        ("code", "text that matches ^[a-z]+$"),
+        ("place", "here or at/NAME"),
     ],
 )
 def test_allowed_in_words(key: str, words: str) -> None:

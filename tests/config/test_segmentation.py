@@ -53,7 +53,9 @@ def test_the_task_chooses_the_config() -> None:
         (["evaluation.window_overlap=1"], "evaluation.window_overlap cannot be 1"),
         (["head.aspp=both"], "one of none, dense, separable"),
         (["head.atrous_rates=[0]"], "head.atrous_rates cannot be [0]"),
-        (["head.tap=block_3"], "one of block_16, last"),
+        (["head.name=fcn"], "one of deeplabv3, lr_aspp"),
+        (["head.name=lr_aspp", "head.aspp=dense"], "lr_aspp has no atrous branches"),
+        (["head.low_level_tap=block_5"], "low_level_tap is a key of lr_aspp"),
     ],
 )
 def test_what_does_not_go_together_is_refused(overrides: list[str], words: str) -> None:
@@ -74,6 +76,8 @@ def test_what_does_not_go_together_is_refused(overrides: list[str], words: str) 
         ["loss.class_weights=[1, 2, 3]"],  # the classes may come later
         ["augmentation.min_scale=2", "augmentation.max_scale=2"],
         ["head.norm_momentum=null", "evaluation.output_stride=null"],
+        ["head.name=lr_aspp", "head.tap=last", "head.low_level_tap=block_5"],
+        ["head.tap=null", "head.channels=null", "backbone.norm_epsilon=null"],
         ["evaluation.scales=[0.5, 1.75]", "evaluation.flip=true"],
     ],
     ids=" ".join,

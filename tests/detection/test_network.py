@@ -5,19 +5,19 @@ import torch
 
 from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
 from mnv2_dense.detection.anchors import AnchorGenerator
-from mnv2_dense.detection.head import SSDLiteHead
+from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.detection.loss import SSDLoss
-from mnv2_dense.detection.network import SSDLite
+from mnv2_dense.detection.network import Detector
 from mnv2_dense.structures import BoxTargets, ImageSize
 
 
-def narrow(num_slots: int = 4) -> SSDLite:
+def narrow(num_slots: int = 4) -> Detector:
     """Untrained, but with running statistics that let the signal through."""
     torch.manual_seed(0)
     backbone, anchors = MobileNetV2(SSD_TAPS, width_mult=0.1, norm_momentum=1), AnchorGenerator()
     options = {"width_mult": 0.1, "norm_momentum": 1.0}
-    head = SSDLiteHead(backbone.specs, anchors.counts, num_slots, **options)
-    network = SSDLite(backbone, head, anchors)
+    head = SSDHead(backbone.specs, anchors.counts, num_slots, **options)
+    network = Detector(backbone, head, anchors)
     with torch.no_grad():
         network(torch.randn(4, 3, 64, 96))
     return network.eval()

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
 from mnv2_dense.detection.anchors import AnchorGenerator
 from mnv2_dense.detection.decode import Decoder
-from mnv2_dense.detection.head import SSDLiteHead
+from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.detection.loss import SSDLoss
 from mnv2_dense.detection.metrics import CocoDetectionMetric
-from mnv2_dense.detection.network import DetectorOutputs, SSDLite
+from mnv2_dense.detection.network import Detector, DetectorOutputs
 from mnv2_dense.detection.scoring import SUMMARY_KEYS
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.ops.state_dict import read_checkpoint
@@ -80,11 +80,11 @@ def annotations(tmp_path: Path) -> Path:
     return path
 
 
-def narrow() -> SSDLite:
+def narrow() -> Detector:
     torch.manual_seed(0)
     backbone, anchors = MobileNetV2(SSD_TAPS, width_mult=0.1), AnchorGenerator()
-    head = SSDLiteHead(backbone.specs, anchors.counts, 3, width_mult=0.1)
-    return SSDLite(backbone, head, anchors)
+    head = SSDHead(backbone.specs, anchors.counts, 3, width_mult=0.1)
+    return Detector(backbone, head, anchors)
 
 
 def make_task(network: nn.Module, annotations: Path | None = None, **options: Any) -> DetectionTask:

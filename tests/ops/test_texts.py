@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv2_dense.ops.texts import SharedTexts, list_first
+from mnv2_dense.ops.texts import SharedTexts, list_first, list_ranges
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
@@ -49,3 +49,24 @@ def test_the_first_offenders_are_listed(
     offenders: list[object], count: int | None, text: str
 ) -> None:
     assert list_first(offenders, count) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["last"], "last"),
+        (["a_0", "a_1"], "a_0, a_1"),
+        (["a_0", "a_1", "a_2"], "a_0 to a_2"),
+        (["a_8", "a_9", "a_10", "a_11"], "a_8 to a_11"),
+        (["a_0", "a_2", "a_4"], "a_0, a_2, a_4"),
+        (["a_2", "a_1", "a_0"], "a_2, a_1, a_0"),
+        (
+            ["stem", "b_0", "b_1_in", "b_1", "b_2_in", "b_2", "last"],
+            "stem, b_0 to b_2, b_1_in, b_2_in, last",
+        ),
+        (["b1_u1", "b1_u2", "b1_u3", "b2_u1", "b2_u2"], "b1_u1 to b1_u3, b2_u1, b2_u2"),
+    ],
+)
+def test_names_that_count_on_are_one_range(names: list[str], text: str) -> None:
+    assert list_ranges(names) == text

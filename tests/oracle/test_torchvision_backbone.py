@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2, MobileNetV2Classifier
+from mnv2_dense.backbone.classifier import Classifier
+from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
 from mnv2_dense.backbone.weights import from_torchvision, load_backbone
 
 
@@ -25,8 +26,8 @@ def reference(width_mult: float) -> Any:
     return network.eval()
 
 
-def classifier_like(network: Any, width_mult: float) -> MobileNetV2Classifier:
-    ours = MobileNetV2Classifier(width_mult=width_mult)
+def classifier_like(network: Any, width_mult: float) -> Classifier:
+    ours = Classifier(MobileNetV2(("last",), width_mult=width_mult))
     state = from_torchvision(network.state_dict())
     ours.load_state_dict(
         {k if k.startswith("classifier.") else f"backbone.{k}": v for k, v in state.items()}

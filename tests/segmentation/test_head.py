@@ -12,7 +12,7 @@ from torchvision.models.segmentation.fcn import FCNHead as ReferenceFCNHead
 from mnv2_dense.backbone.mobilenet_v2 import DEEPLAB_TAP, MobileNetV2
 from mnv2_dense.ops.count import count_layers
 from mnv2_dense.segmentation.head import Aspp, DeepLabV3Head, FCNHead, ImagePooling, scale_rates
-from mnv2_dense.segmentation.network import DeepLabV3
+from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import FeatureSpec, ImageSize
 
 TAP = FeatureSpec("map", 12, 16)
@@ -23,11 +23,11 @@ SCALED = (257, 385, 513, 641, 769, 897)
 
 def full_size(
     aspp: Aspp = "none", num_classes: int = 21, output_stride: int = 16, tap: str = DEEPLAB_TAP
-) -> DeepLabV3:
+) -> Segmenter:
     """The paper's segmenter, with shapes and no numbers."""
     with torch.device("meta"):
         backbone = MobileNetV2([tap], output_stride=output_stride)
-        return DeepLabV3(backbone, DeepLabV3Head(backbone.specs[0], num_classes, aspp=aspp))
+        return Segmenter(backbone, DeepLabV3Head(backbone.specs[0], num_classes, aspp=aspp))
 
 
 def parameters(module: nn.Module) -> int:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mnv2_dense.ops.resize import resize_map
 from mnv2_dense.segmentation import inference
 from mnv2_dense.segmentation.decode import Decoder
 from mnv2_dense.segmentation.inference import Inference, Strip, assemble
-from mnv2_dense.segmentation.network import SegmenterOutputs, resize_map
+from mnv2_dense.segmentation.network import SegmenterOutputs
 from mnv2_dense.structures import ImageSize
 
 CLASSES = 4

@@ -5,14 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mnv2_dense.backbone.mobilenet_v2 import DEEPLAB_TAP, MobileNetV2
 from mnv2_dense.segmentation.head import DeepLabV3Head, FCNHead
 from mnv2_dense.segmentation.loss import SegmentationLoss
-from mnv2_dense.segmentation.network import DeepLabV3, OtherStride, resize_map
-from mnv2_dense.structures import ImageSize
+from mnv2_dense.segmentation.network import OtherStride, Segmenter
 
 AUXILIARY_TAP = "block_12"
 IMAGES = (2, 3, 65, 97)
@@ -20,16 +18,16 @@ IMAGES = (2, 3, 65, 97)
 
 def build(
     output_stride: int = 16, *, auxiliary: bool = False, num_classes: int = 4, width: float = 0.1
-) -> DeepLabV3:
+) -> Segmenter:
     taps = [DEEPLAB_TAP, AUXILIARY_TAP] if auxiliary else [DEEPLAB_TAP]
     backbone = MobileNetV2(taps, width_mult=width, output_stride=output_stride, norm_momentum=1.0)
     options = {"norm_momentum": 1.0}
     head = DeepLabV3Head(backbone.specs[0], num_classes, aspp="dense", channels=8, **options)
     second = FCNHead(backbone.specs[1], num_classes, **options) if auxiliary else None
-    return DeepLabV3(backbone, head, second)
+    return Segmenter(backbone, head, second)
 
 
-def narrow(output_stride: int = 16, **options: Any) -> DeepLabV3:
+def narrow(output_stride: int = 16, **options: Any) -> Segmenter:
     """Untrained, but with running statistics that let the signal through."""
     torch.manual_seed(0)
     network = build(output_stride, **options)
@@ -43,7 +41,7 @@ def other_stride(output_stride: int = 8, **options: Any) -> OtherStride:
         return OtherStride(build(output_stride, **options))
 
 
-def rebuilt(network: DeepLabV3, output_stride: int, **options: Any) -> DeepLabV3:
+def rebuilt(network: Segmenter, output_stride: int, **options: Any) -> Segmenter:
     """The ordinary way to the other stride: a second network with the same weights."""
     other = build(output_stride, **options)
     other.load_state_dict(network.state_dict())
@@ -120,7 +118,9 @@ def test_at_stride_8_every_second_cell_stands_where_a_cell_of_stride_16_does() -
     """
     torch.manual_seed(0)
     network = narrow()
-    for layer in (network.head.image_pooling, *list(network.head.branches)[1:]):
+    head = network.head
+    assert isinstance(head, DeepLabV3Head)
+    for layer in (head.image_pooling, *list(head.branches)[1:]):
         for parameter in layer.parameters():
             parameter.zero_()
     picture = torch.randn(1, 3, 513, 513)
@@ -212,28 +212,3 @@ def test_other_stride_holds_no_weights() -> None:
 def test_other_weights_than_the_structures_are_refused(options: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=f"other weights than the structure's: {name}"):
         other_stride()(narrow(**options), images())
-
-
-def test_resize_keeps_corners_in_place_or_not() -> None:
-    """Two cells to four pixels, by hand: centres on the corners, or half a cell inside."""
-    cells = torch.tensor([0.0, 3.0]).view(1, 1, 1, 2)
-    size = ImageSize(1, 4)
-    assert resize_map(cells, size, True).flatten().tolist() == pytest.approx([0, 1, 2, 3])
-    assert resize_map(cells, size, False).flatten().tolist() == pytest.approx([0, 0.75, 2.25, 3])
-
-
-def test_cells_stand_on_every_sixteenth_pixel_of_513() -> None:
-    cells = torch.randn(1, 2, 33, 33)
-    resized = resize_map(cells, ImageSize(513, 513), align_corners=True)
-    torch.testing.assert_close(resized[:, :, ::16, ::16], cells, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("align_corners", [True, False])
-@pytest.mark.parametrize("size", [(5, 7), (40, 3), (1, 1)])
-def test_resize_is_bilinear_in_float32(size: tuple[int, int], align_corners: bool) -> None:
-    maps = torch.randn(2, 3, 5, 7).bfloat16()
-    with torch.autocast("cpu", torch.bfloat16):
-        resized = resize_map(maps, ImageSize(*size), align_corners)
-    assert resized.dtype == torch.float32
-    expected = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=align_corners)
-    torch.testing.assert_close(resized, expected)

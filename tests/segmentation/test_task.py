@@ -17,7 +17,7 @@ from mnv2_dense.segmentation.head import DeepLabV3Head, FCNHead
 from mnv2_dense.segmentation.inference import Inference
 from mnv2_dense.segmentation.loss import SegmentationLoss
 from mnv2_dense.segmentation.metrics import SegmentationMetric
-from mnv2_dense.segmentation.network import DeepLabV3, OtherStride, SegmenterOutputs
+from mnv2_dense.segmentation.network import OtherStride, Segmenter, SegmenterOutputs
 from mnv2_dense.segmentation.scoring import SUMMARY_KEYS
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.structures import (
@@ -92,12 +92,12 @@ def quick(module: nn.Module) -> AdamW:
     return AdamW(module.parameters(), lr=0.02)
 
 
-def narrow(output_stride: int = 16, *, auxiliary: bool = False) -> DeepLabV3:
+def narrow(output_stride: int = 16, *, auxiliary: bool = False) -> Segmenter:
     torch.manual_seed(0)
     taps = ["block_16", "block_12"]
     backbone = MobileNetV2(taps, width_mult=0.1, output_stride=output_stride)
     head = DeepLabV3Head(backbone.specs[0], 3, channels=16, dropout=0.0)
-    return DeepLabV3(backbone, head, FCNHead(backbone.specs[1], 3) if auxiliary else None)
+    return Segmenter(backbone, head, FCNHead(backbone.specs[1], 3) if auxiliary else None)
 
 
 def test_training_lowers_the_loss_and_finds_the_classes(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from mnv2_dense.training.norms import FreezeNorms, epochs_of_run, steps_per_epoch
+from mnv2_dense.training.norms import FreezeNorms, SyncNorms, epochs_of_run, steps_per_epoch
 from tests.training.tiny import TinyModule, tiny_data, tiny_trainer
 
 
@@ -82,3 +84,26 @@ def test_length_of_the_run_in_epochs(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, [lengths], max_epochs=3, accumulate_grad_batches=3)
     trainer.fit(TinyModule(), datamodule=tiny_data())
     assert lengths.values == (2, 3)
+
+
+def test_synchronised_norms_of_timm_keep_their_activation() -> None:
+    timm_layers = pytest.importorskip("timm.layers")
+    network = nn.Sequential(timm_layers.BatchNormAct2d(3), nn.BatchNorm2d(3))
+    network.get_buffer("0.running_mean").fill_(1.0)
+    images = torch.randn(2, 3, 4, 4)
+    expected = network.eval()(images)
+    sync = SyncNorms()
+    converted = sync.apply(network)
+    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in converted.children())
+    assert torch.equal(converted.eval()(images), expected)
+    again = sync.apply(sync.revert(converted))
+    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in again.children())
+    assert torch.equal(again.eval()(images), expected)
+
+
+def test_without_timm_norms_are_synchronised_and_reverted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "timm.layers", raising=False)
+    converted = SyncNorms().apply(nn.Sequential(nn.BatchNorm2d(3)))
+    assert isinstance(converted.get_submodule("0"), nn.SyncBatchNorm)
+    reverted = SyncNorms().revert(converted)
+    assert not isinstance(reverted.get_submodule("0"), nn.SyncBatchNorm)

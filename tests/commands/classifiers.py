@@ -1,0 +1,25 @@
+"""Classifiers whose random weights tell pictures apart."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.models import mobilenet_v2
+
+
+def reference(num_classes: int = 1000, width_mult: float = 1.0) -> Any:
+    """Torchvision's, with random weights, and the statistics of a batch of smooth pictures.
+
+    As it is made, the features fade from layer to layer, and every picture has equal scores.
+    """
+    torch.manual_seed(0)
+    network = mobilenet_v2(num_classes=num_classes, width_mult=width_mult)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+            nn.init.normal_(layer.bias, 0, 0.5)
+            nn.init.uniform_(layer.weight, 0.5, 2)
+    nn.init.normal_(network.get_parameter("classifier.1.weight"), 0, 0.1)
+    with torch.no_grad():
+        network(nn.functional.interpolate(torch.randn(8, 3, 8, 8), (96, 96), mode="bicubic"))
+    return network.eval()
