@@ -32,11 +32,16 @@ class Backbone(nn.Module, ABC):
     """
 
     default_taps: ClassVar[DefaultTaps]
+    """Not of timm's, which depend on the model: see `timm_maps.timm_default_taps`."""
     specs: tuple[FeatureSpec, ...]
 
     @abstractmethod
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Feature maps by tap, of images [B, 3, H, W] (normalised RGB)."""
+
+
+class UnknownTapError(ValueError):
+    """A tap that a network does not have; the message lists those that it has."""
 
 
 def choose_taps(
@@ -50,13 +55,14 @@ def choose_taps(
         network: Its name, for the message.
 
     Raises:
-        ValueError: An unknown tap, or none.
+        UnknownTapError: An unknown tap.
+        ValueError: No tap.
     """
     specs = {spec.name: spec for spec in known}
     if not taps:
         raise ValueError("a backbone needs at least one tap")
     if unknown := [tap for tap in taps if tap not in specs]:
-        raise ValueError(f"unknown taps {unknown}; {network} has {list_ranges(specs)}")
+        raise UnknownTapError(f"unknown taps {unknown}; {network} has {list_ranges(specs)}")
     return tuple(specs[tap] for tap in taps)
 
 

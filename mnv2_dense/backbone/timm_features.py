@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mnv2_dense.backbone.backbone import Backbone, DefaultTaps, check_output_stride, choose_taps
+from mnv2_dense.backbone.backbone import Backbone, check_output_stride, choose_taps
 from mnv2_dense.backbone.timm_maps import (
     create_timm,
     first_line,
     index_of,
-    timm_default_taps,
     timm_maps,
 )
 from mnv2_dense.errors import UserError
@@ -55,11 +54,6 @@ class TimmFeatures(Backbone):
             if isinstance(layer, _BatchNorm):
                 layer.eps = layer.eps if norm_epsilon is None else norm_epsilon
                 layer.momentum = norm_momentum
-
-    @property
-    def default_taps(self) -> DefaultTaps:  # pyrefly: ignore[bad-override]
-        """See `timm_default_taps`: they depend on the model."""
-        return timm_default_taps(self.name)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Feature maps by tap, of images [B, 3, H, W] (normalised RGB).

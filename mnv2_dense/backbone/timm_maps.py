@@ -87,8 +87,8 @@ def create_timm(name: str, *, pretrained: bool = False, **options: Any) -> Any:
         known = timm.list_models()
         near = [each for each in known if each.startswith(name)][:3]
         near = near or difflib.get_close_matches(name, known, cutoff=0.5)
-        hint = f"; near are {', '.join(near)}" if near else ""
-        raise ValueError(f"{name} is none of timm {timm.__version__}'s {len(known)} models{hint}")
+        hint = f"near are {', '.join(near)}" if near else "timm.list_models() lists them"
+        raise ValueError(f"{name} is none of timm {timm.__version__}'s {len(known)} models; {hint}")
     return timm.create_model(name, features_only=True, pretrained=pretrained, **options)
 
 
@@ -118,7 +118,10 @@ def _measure(name: str, options: dict[str, Any]) -> TimmMaps:
     try:
         shapes = _shapes(model, _PROBE, channels_last)
     except Exception as error:  # each model has its own way to refuse a size
-        raise ValueError(f"{name} runs at few input sizes only ({first_line(error)})") from error
+        raise ValueError(
+            f"{name} runs at few input sizes only, and such models of timm cannot be used here "
+            f"(tried at {_PROBE.height}x{_PROBE.width}: {first_line(error)})"
+        ) from error
     for spec, shape in zip(specs, shapes, strict=True):
         cells = [side // spec.stride for side in _PROBE]
         if list(shape) != [spec.channels, *cells]:

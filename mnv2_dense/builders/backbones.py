@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mnv2_dense.backbone.backbone import Backbone, DefaultTaps
+from mnv2_dense.backbone.backbone import Backbone, DefaultTaps, UnknownTapError
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v1 import MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
@@ -34,32 +34,33 @@ RELEASE_EPSILON = 0.001
 
 
 def build_backbone(
-    backbone: sections.Backbone, taps: Sequence[str], output_stride: int | None = None
+    backbone: sections.Backbone,
+    taps: Sequence[str],
+    output_stride: int | None = None,
+    *,
+    tap_key: str = "head.taps",
 ) -> Backbone:
-    """A backbone with random weights, by itself at the config's output stride.
+    """A backbone with random weights.
+
+    Args:
+        backbone: What to build.
+        taps: Names of the maps to return.
+        output_stride: None takes the config's.
+        tap_key: Where the config names taps, for the message.
 
     Raises:
         UserError: It has no such tap or output stride; or timm is missing, or has no such model.
     """
-    stride = output_stride or backbone.output_stride
-    if backbone.name.startswith(TIMM):
-        return _build_timm(backbone, taps, stride)
-    options: dict[str, Any] = {
-        "output_stride": stride,
-        "padding": backbone.padding,
-        **norm_options(backbone),
-        **backbone.model_dump(include=OWN_KEYS[backbone.name]),
-    }
     try:
-        return BACKBONES[backbone.name](taps, **options)
+        return _build(backbone, taps, output_stride or backbone.output_stride)
+    except UnknownTapError as error:
+        raise UserError(f"{tap_key}: {error}") from error
     except ValueError as error:
         raise UserError(f"backbone.name={backbone.name}: {error}") from error
 
 
-def _build_timm(
-    backbone: sections.Backbone, taps: Sequence[str], output_stride: int
-) -> TimmFeatures:
-    try:
+def _build(backbone: sections.Backbone, taps: Sequence[str], output_stride: int) -> Backbone:
+    if backbone.name.startswith(TIMM):
         return TimmFeatures(
             backbone.name.removeprefix(TIMM),
             taps,
@@ -67,8 +68,13 @@ def _build_timm(
             norm_epsilon=backbone.norm_epsilon,
             norm_momentum=backbone.norm_momentum,
         )
-    except ValueError as error:
-        raise UserError(f"backbone.name={backbone.name}: {error}") from error
+    options: dict[str, Any] = {
+        "output_stride": output_stride,
+        "padding": backbone.padding,
+        **norm_options(backbone),
+        **backbone.model_dump(include=OWN_KEYS[backbone.name]),
+    }
+    return BACKBONES[backbone.name](taps, **options)
 
 
 def norm_options(backbone: sections.Backbone) -> dict[str, Any]:

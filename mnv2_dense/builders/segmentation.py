@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.builders.backbones import build_backbone, default_taps
 from mnv2_dense.builders.parts import (
     input_size,
@@ -43,9 +44,14 @@ def build_network(
     Raises:
         UserError: The backbone has no such tap, or the taps do not fit the head.
     """
-    backbone = build_backbone(config.backbone, choose_taps(config), output_stride)
+    backbone = _build_backbone(config, output_stride)
     main, auxiliary = build_heads(config, backbone.specs, num_classes)
     return Segmenter(backbone, main, auxiliary)
+
+
+def _build_backbone(config: SegmentationConfig, output_stride: int | None = None) -> Backbone:
+    key = "head.tap" if config.head.low_level_tap is None else "head.tap or head.low_level_tap"
+    return build_backbone(config.backbone, choose_taps(config), output_stride, tap_key=key)
 
 
 def choose_taps(config: SegmentationConfig) -> list[str]:
@@ -64,7 +70,7 @@ def choose_taps(config: SegmentationConfig) -> list[str]:
 def coarsest_stride(config: SegmentationConfig) -> int:
     """Input pixels per cell of the coarsest map that a head reads."""
     with torch.device("meta"):
-        specs = build_backbone(config.backbone, choose_taps(config)).specs
+        specs = _build_backbone(config).specs
     return max(spec.stride for spec in specs)
 
 

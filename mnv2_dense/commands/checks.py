@@ -8,11 +8,12 @@ import torch
 
 from mnv2_dense.builders import Index, Task, build_network, coarsest_stride
 from mnv2_dense.builders.parts import input_size
+from mnv2_dense.builders.segmentation import build_other_stride
 from mnv2_dense.builders.trainer import count_processes
 from mnv2_dense.commands.opening import check_classes, read_card
 from mnv2_dense.commands.session import say
 from mnv2_dense.config.loader import parse_config
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.schema import Config, SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.segmentation.index import SegmentationIndex
@@ -34,13 +35,15 @@ def check_output(folder: Path) -> None:
 
 
 def check_network(config: Config) -> None:
-    """Refuses a backbone, tap or width that does not exist, before data are read.
+    """Refuses a backbone, tap, width or output stride that does not exist, before data are read.
 
     Raises:
         UserError: The network cannot be built.
     """
     with torch.device("meta"):
         build_network(config, num_classes=2)
+    if isinstance(config, SegmentationConfig):
+        build_other_stride(config, num_classes=2)
 
 
 def check_resumable(task: Task, config: Config, path: Path) -> None:

@@ -135,8 +135,8 @@ def find_width(
     nearest = min(differences, key=len)
     raise UserError(
         f"{source}: no {backbone.name} classifier of width {', '.join(map(str, widths))} (nearest "
-        f"is {widths[differences.index(nearest)]}: {nearest[0]}); give another width as "
-        "backbone.width_mult"
+        f"is {widths[differences.index(nearest)]}: {nearest[0]}); another network is given as "
+        "backbone.name, another width as backbone.width_mult"
     )
 
 

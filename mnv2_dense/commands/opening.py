@@ -7,6 +7,7 @@ from typing import Any
 from mnv2_dense.builders import Task, build_task
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config, SegmentationConfig
+from mnv2_dense.config.sections import Backbone
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.structures import Category
@@ -14,6 +15,10 @@ from mnv2_dense.training.checkpoint_io import CARD
 
 MACHINE = ("accelerator", "devices", "num_nodes", "threads", "precision", "sync_batchnorm")
 """Keys of `training` that say what a network was trained on, not what it is."""
+
+
+VARIANT = ("linear_bottleneck", "shortcut")
+"""Keys of `backbone` that change what a network computes, but no shape of its weights."""
 
 
 def open_checkpoint(
@@ -35,6 +40,7 @@ def open_content(
     config = parse_config(_without_machine(stored), overrides, name=str(path))
     check_same_classes(config, categories, path)
     task = build_task(config, categories)
+    check_variant(task, stored, path)
     load_state_dict(task, content.get("state_dict", {}), path)
     return config, categories, task
 
@@ -106,8 +112,30 @@ def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:
             f"{path}: a checkpoint of task {given}, but the config is of task {wanted}; give a "
             "checkpoint of that task (a backbone of another one goes into backbone.weights)"
         )
+    check_variant(task, stored, path)
     ours = [Category(*each) for each in task.card["categories"]]
     check_same_categories(categories, ours, f"{path} and the data")
+
+
+def check_variant(task: Task, stored: Mapping[str, Any], path: Path) -> None:
+    """Refuses weights of another variant of MobileNetV2, which fit the network by their shapes.
+
+    Raises:
+        UserError: Shortcuts or activations are not those that the weights were trained with.
+    """
+    before, now = stored.get("backbone"), task.card["config"]["backbone"]
+    before = before if isinstance(before, dict) else {}
+    for key in VARIANT:
+        trained = before.get(key, Backbone.model_fields[key].default)
+        if trained != now[key]:
+            raise UserError(
+                f"{path}: was trained with backbone.{key}={_word(trained)}, and would be another "
+                f"network with {_word(now[key])}; leave the key as it was"
+            )
+
+
+def _word(value: bool | str) -> str:
+    return str(value).lower()
 
 
 def load_weights(task: Task, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The paper's tables, computed, beside what the paper prints; and its Figure 1."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
@@ -49,22 +50,28 @@ def print_figure(picture: Path | None, *, as_json: bool) -> None:
 
     Args:
         picture: File to write; None for `figure1.png` here, or the next free name.
-        as_json: Print the numbers as JSON.
+        as_json: Print the numbers as JSON, and draw only where `picture` says so.
 
     Raises:
-        UserError: The file exists.
+        UserError: The file exists, or cannot be written.
     """
     if picture is not None and picture.exists():
         raise UserError(f"--picture {picture} exists; give another name, or remove it")
-    path = picture or _free_name(Path("figure1.png"))
+    if picture is not None and not os.access(picture.parent, os.W_OK):
+        raise UserError(
+            f"--picture {picture}: {picture.parent} is no folder that can be written to"
+        )
     rows = figure1()
-    draw_figure1(path)
     if as_json:
         say(json.dumps({FIGURE: [row._asdict() for row in rows]}, indent=1))
+        if picture is not None:
+            draw_figure1(picture)
         return
+    path = picture or _free_name(Path("figure1.png"))
     say("Figure 1: a spiral sent through n dimensions and ReLU, and back; error 0 is perfect, 1 is")
     say("as bad as its mean in place of every point; lost points have fewer than two dimensions")
     say("\n".join(align(_SPIRAL_TITLES, [_spiral_cells(row) for row in rows])))
+    draw_figure1(path)
     say(f"wrote {path}")
 
 

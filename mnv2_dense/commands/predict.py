@@ -17,6 +17,7 @@ from mnv2_dense.commands.session import quiet_lightning, say
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.training.checkpoint_io import CARD
 
 SCORE_THRESHOLD = 0.3
 """Lowest score of a box that is shown where none is asked for."""
@@ -69,6 +70,12 @@ def open_predictor(
     """
     content = read_checkpoint(Path(weights)) if weights != IMAGENET else _imagenet()
     state = classifier_state(content.get("state_dict", content))
+    if state is None and CARD not in content:
+        raise UserError(
+            f"{weights}: not a checkpoint of mnv2_dense (it has no config inside), nor a state "
+            "dict of a classifier (torchvision's mobilenet_v2, or one of ours); give a file from "
+            "a run's checkpoints folder, or such weights"
+        )
     if state is None:
         return _open_column(content, Path(weights), overrides, score_threshold, top)
     if score_threshold is not None:

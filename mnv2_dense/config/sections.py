@@ -63,7 +63,7 @@ class Backbone(Section):
     """The feature extractor (paper, Table 2), or one of those it is compared with."""
 
     name: BackboneName | TimmName = "mobilenet_v2"
-    """Which network; timm/NAME takes any model of timm that gives feature maps."""
+    """Which network; timm/NAME is a model of timm that gives feature maps of any input size."""
     width_mult: Width = 1.0
     """Width multiplier on the channels of every layer; MobileNetV2 rounds to multiples of 8."""
     output_stride: Literal[8, 16, 32] = 32

@@ -96,11 +96,13 @@ class SSDHead(nn.Module):
 
 
 def check_order(taps: Sequence[FeatureSpec]) -> None:
-    """Refuses taps of which one is finer than the one before it.
+    """Refuses taps of which one is finer than the one before it, or there twice.
 
     Raises:
         ValueError: The extra levels, and the anchors that grow by level, would not fit.
     """
+    if len(set(taps)) < len(taps):
+        raise ValueError(f"a tap is given twice: {', '.join(tap.name for tap in taps)}")
     strides = [tap.stride for tap in taps]
     if strides != sorted(strides):
         found = ", ".join(f"{tap.name} at stride {tap.stride}" for tap in taps)

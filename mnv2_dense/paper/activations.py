@@ -1,6 +1,7 @@
 """Table 3: the largest map between blocks at each resolution, in 16-bit numbers."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from mnv2_dense.backbone.mobilenet_v1 import LAYERS, MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2, plan_blocks
 from mnv2_dense.backbone.shufflenet_v1 import ShuffleNetV1
 from mnv2_dense.paper.agreement import Verdict
-from mnv2_dense.paper.rows import Row, Table
+from mnv2_dense.paper.rows import Kind, Row, Table
 
 SIDE = 224
 BYTES = 2
@@ -28,12 +29,16 @@ class Column(NamedTuple):
     printed: The paper's most channels and kB, by the side of the map.
     maximum: The paper's kB of the largest map of all.
     build: Makes the network with a tap behind every block.
+    kind: Whether the column is the paper's, or another reading of it.
+    without: Sides whose maps the paper's maximum leaves out.
     """
 
     model: str
     printed: Mapping[int, tuple[int, int]]
     maximum: int
     build: Callable[[], Backbone]
+    kind: Kind = "printed"
+    without: tuple[int, ...] = ()
 
 
 def _mobilenet_v1() -> Backbone:
@@ -53,11 +58,21 @@ def _shufflenet(groups: int) -> Backbone:
 _V1 = {112: (64, 1600), 56: (128, 800), 28: (256, 400), 14: (512, 200), 7: (1024, 199)}
 _V2 = {112: (16, 400), 56: (32, 200), 28: (64, 100), 14: (160, 62), 7: (320, 32), 1: (1280, 2)}
 _SHUFFLENET = {112: (32, 800), 56: (48, 300), 28: (400, 600), 14: (800, 310), 7: (1600, 156)}
+_READINGS: tuple[tuple[int, Kind], ...] = ((3, "printed"), (2, "further"))
 COLUMNS = (
     Column("MobileNetV1", {**_V1, 1: (1024, 2)}, 1600, _mobilenet_v1),
     Column("MobileNetV2", _V2, 400, _mobilenet_v2),
-    Column("ShuffleNet (2x, g = 3)", {**_SHUFFLENET, 1: (1600, 3)}, 600, lambda: _shufflenet(3)),
-    Column("ShuffleNet (2x, g = 2)", {**_SHUFFLENET, 1: (1600, 3)}, 600, lambda: _shufflenet(2)),
+    *(
+        Column(
+            f"ShuffleNet (2x, g = {groups})",
+            {**_SHUFFLENET, 1: (1600, 3)},
+            600,
+            partial(_shufflenet, groups),
+            kind,
+            without=(112,),
+        )
+        for groups, kind in _READINGS
+    ),
 )
 G2_NOTE = "the widths of g = 2, though the paper's column says g = 3"
 STEM_NOTE = "the published stem has 48 channels at 2x"
@@ -71,17 +86,18 @@ def table_3() -> Table:
 
 
 def _column_rows(column: Column) -> Iterator[Row]:
-    maps = run_maps(column.build())
+    with torch.device("meta"):
+        maps = run_maps(column.build())
     for side, (channels, memory) in column.printed.items():
         printed = {"channels": str(channels), "kB": str(memory)}
-        yield _row(column.model, f"{side}x{side}", printed, side, maps)
-    # The paper's maximum leaves ShuffleNet's stem out; with it there would be 1204 kB.
-    sides = [side for side in maps if side != 112 or "ShuffleNet" not in column.model]
+        yield _row(column, f"{side}x{side}", printed, side, maps)
+    sides = [side for side in maps if side not in column.without]
     side = max(sides, key=lambda side: kilobytes(max(maps[side]), side))
-    yield _row(column.model, "largest", {"kB": str(column.maximum)}, side, maps)
+    left_out = "".join(f" without {side}x{side}" for side in column.without)
+    yield _row(column, f"largest{left_out}", {"kB": str(column.maximum)}, side, maps)
 
 
-def _row(model: str, setting: str, printed: dict[str, str], side: int, maps: Maps) -> Row:
+def _row(column: Column, setting: str, printed: dict[str, str], side: int, maps: Maps) -> Row:
     channels = max(maps[side])
     counts = {"channels": channels, "kB": kilobytes(channels, side)}
     verdicts = {"kB": compare_memory(int(printed["kB"]), counts["kB"])}
@@ -90,23 +106,22 @@ def _row(model: str, setting: str, printed: dict[str, str], side: int, maps: Map
         deviation = channels / int(printed["channels"]) - 1
         verdicts["channels"] = Verdict(same, "", "equal" if same else "differs", deviation)
     differs = not all(verdict.agrees for verdict in verdicts.values())
-    note = explain(model, side, printed, maps) if differs else ""
-    kind = "further" if "g = 2" in model else "printed"
-    return Row(model, setting, kind, printed, counts, verdicts, note)
+    note = explain(column, side, printed, maps) if differs else ""
+    return Row(column.model, setting, column.kind, printed, counts, verdicts, note)
 
 
-def explain(model: str, side: int, printed: Mapping[str, str], maps: Maps) -> str:
+def explain(column: Column, side: int, printed: Mapping[str, str], maps: Maps) -> str:
     """Why a cell of the paper differs from ours.
 
     Args:
-        model: Of the column.
+        column: That of the cell.
         side: Of the map.
         printed: The paper's channels and kB.
         maps: Ours.
     """
-    if "ShuffleNet" in model:
+    if column.model.startswith("ShuffleNet"):
         return STEM_NOTE if side == 112 else G2_NOTE
-    channels = int(printed["channels"])
+    channels = int(printed.get("channels", max(maps[side])))
     if channels not in maps[side] and channels in maps.get(side // 2, ()):
         return INPUT_NOTE
     return f"{channels} channels of {side}x{side} take {kilobytes(channels, side):.1f} kB"
@@ -128,8 +143,8 @@ def compare_memory(printed: int, ours: float) -> Verdict:
 
 @torch.no_grad()
 def run_maps(backbone: nn.Module) -> Maps:
-    """Channels of the maps that a backbone returns for one image, and of the last one pooled."""
-    features = backbone.to("meta").eval()(torch.zeros(1, 3, SIDE, SIDE, device="meta"))
+    """Channels of the maps of a backbone on the meta device, and of the last one pooled."""
+    features = backbone.eval()(torch.zeros(1, 3, SIDE, SIDE, device="meta"))
     maps: Maps = {1: [list(features.values())[-1].mean(dim=(2, 3)).shape[1]]}
     for name, feature in features.items():
         if name != "last":  # it is averaged at once, as the paper's table has it

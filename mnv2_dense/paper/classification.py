@@ -64,18 +64,21 @@ def _text_rows() -> Iterator[Row]:
 def _release_rows() -> Iterator[Row]:
     """The authors' release counts 1001 classes and leaves norms out."""
     note = "1001 classes; the authors' release counts without norms"
-    for width, params, operations in (
-        (1.4, "6.06M", "582M"),
-        (0.75, "2.61M", "209M"),
-        (0.5, "1.95M", "97M"),
-        (0.35, "1.66M", "59M"),
+    for width, side, params, operations in (
+        (1.4, 224, "6.06M", "582M"),
+        (0.75, 224, "2.61M", "209M"),
+        (0.5, 224, "1.95M", "97M"),
+        (0.35, 224, "1.66M", "59M"),
+        (0.35, 96, "1.66M", "11M"),
     ):
-        counts = _count(MobileNetV2, classes=1001, width_mult=width)
+        counts = _count(MobileNetV2, side=side, classes=1001, width_mult=width)
         verdicts = {
             "params": compare(params, {"without norms": counts.weights}),
             "MAdds": compare(operations, {"multiply-adds": counts.multiply_adds}),
         }
-        row = further_row(f"MobileNetV2 ({width})", "1001 classes", counts, note=note)
+        row = further_row(
+            f"MobileNetV2 ({width})", f"{side}x{side}, 1001 classes", counts, note=note
+        )
         yield row._replace(printed={"params": params, "MAdds": operations}, verdicts=verdicts)
 
 

@@ -62,7 +62,7 @@ def test_a_model_that_is_fine_enough_keeps_its_stride() -> None:
         ("mobilenetv4_conv_smal", "; near are mobilenetv4_conv_small"),
         ("hf-hub:timm/resnet18", f"is none of timm {timm.__version__}'s"),
         ("resnet18.no_such_weights", "gives no feature maps"),
-        ("vit_tiny_patch16_224", "runs at few input sizes only (Input height"),
+        ("vit_tiny_patch16_224", "cannot be used here (tried at 288x352: Input height"),
         ("inception_v4", "feature_0 is 64x141x173 at 288x352, not stride 2"),
     ],
 )

@@ -113,12 +113,11 @@ def test_ablations_reach_the_blocks(linear: bool, shortcut: str, expansion: int)
     [
         (
             (V1, "head.taps=[block_16]"),
-            "backbone.name=mobilenet_v1: unknown taps ['block_16']; "
-            "mobilenet_v1 has Conv2d_0 to Conv2d_13",
+            "head.taps: unknown taps ['block_16']; mobilenet_v1 has Conv2d_0 to Conv2d_13",
         ),
         (
             ("head.taps=[block_17, last]",),
-            "backbone.name=mobilenet_v2: unknown taps ['block_17']; mobilenet_v2 has stem, "
+            "head.taps: unknown taps ['block_17']; mobilenet_v2 has stem, "
             "block_0 to block_16, block_1_expansion to block_16_expansion, last",
         ),
     ],
@@ -139,7 +138,7 @@ def test_every_network_lists_its_taps(name: str) -> None:
     with pytest.raises(UserError) as caught:
         builders.build_network(config, 2)
     message = str(caught.value)
-    assert message.startswith(f"backbone.name={name}: unknown taps ['nowhere']; {name} has ")
+    assert message.startswith(f"head.tap: unknown taps ['nowhere']; {name} has ")
     assert default_taps(config.backbone).classification in message
     assert "\n" not in message
 

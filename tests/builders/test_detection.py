@@ -92,7 +92,7 @@ def test_the_head_reads_the_configs_taps(
     [
         (
             "[block_12, block_17]",
-            r"backbone.name=mobilenet_v2: unknown taps \['block_17'\]; .* has stem, .*last",
+            r"head.taps: unknown taps \['block_17'\]; .* has stem, .*last",
         ),
         (
             "[last, block_12]",

@@ -159,10 +159,13 @@ def test_lite_r_aspp_takes_the_configs_settings() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["head.tap=block_17"], r"unknown taps \['block_17'\]; mobilenet_v2 has stem, .*last"),
+        (
+            ["head.tap=block_17"],
+            r"head.tap: unknown taps \['block_17'\]; mobilenet_v2 has stem, .*last",
+        ),
         (
             ["head.name=lr_aspp", "head.low_level_tap=fine"],
-            r"unknown taps \['fine'\]; mobilenet_v2 has stem, .*last",
+            r"head.tap or head.low_level_tap: unknown taps \['fine'\]; .* has stem, .*last",
         ),
         (
             ["head.name=lr_aspp", "head.tap=block_5", "head.low_level_tap=last"],

@@ -110,7 +110,7 @@ def test_own_classifiers_of_other_widths_need_a_word(tmp_path: Path) -> None:
     message = str(caught.value)
     assert message.startswith("weights.pth: no mobilenet_v2 classifier of width 0.35, 0.5, 0.75, ")
     assert "1.0, 1.3, 1.4 " in message
-    assert message.endswith("give another width as backbone.width_mult")
+    assert message.endswith("another width as backbone.width_mult")
     assert "\n" not in message
     classifier = open_classifier(state, "weights.pth", [*SMALL, "backbone.width_mult=0.1"])
     found = classes_of(classifier, picture(tmp_path / "a.png"))

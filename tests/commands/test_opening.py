@@ -9,7 +9,7 @@ from mnv2_dense.config.schema import DetectionConfig, SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.shapes.label_maps import LABEL_NAMES
-from tests.commands.tiny import checkpoint
+from tests.commands.tiny import CONFIG, NETWORK, checkpoint, run_tool
 
 
 def test_a_checkpoint_opens_by_itself(trained_run: Path) -> None:
@@ -74,3 +74,17 @@ def test_other_classes_than_the_checkpoints_are_refused(
     overrides = [override] if "classes=[" in override else ["data.classes=null", override]
     with pytest.raises(UserError, match="classes"):
         open_checkpoint(segmentation_run / "checkpoints" / "last.ckpt", overrides)
+
+
+@pytest.mark.parametrize("change", ["shortcut=none", "linear_bottleneck=false"])
+def test_another_variant_of_the_network_is_refused_though_its_weights_fit(
+    trained_run: Path, shapes_set: Path, change: str
+) -> None:
+    last = trained_run / "checkpoints" / "last.ckpt"
+    with pytest.raises(UserError, match=f"was trained with backbone.{change.partition('=')[0]}"):
+        open_checkpoint(last, [f"backbone.{change}"])
+    overrides = ["backbone.shortcut=none", f"data.root={shapes_set}"]
+    arguments = ("train", CONFIG, *NETWORK, *overrides, "--resume", last)
+    outcome = run_tool(*arguments, f"training.output={trained_run.parents[1]}")
+    assert outcome.code == 2
+    assert "was trained with backbone.shortcut=bottleneck" in outcome.err

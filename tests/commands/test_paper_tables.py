@@ -54,8 +54,10 @@ def test_figure_1_prints_its_numbers_and_draws(
     monkeypatch.chdir(tmp_path)
     out = run_tool("paper_tables", "--table", "figure1").require_success().out
     assert "wrote figure1.png" in out
-    rows = json.loads(run_tool("paper_tables", "--table", "figure1", "--json").out)["figure1"]
+    assert "wrote figure1-2.png" in run_tool("paper_tables", "--table", "figure1").out
     assert (tmp_path / "figure1.png").read_bytes() == (tmp_path / "figure1-2.png").read_bytes()
+    rows = json.loads(run_tool("paper_tables", "--table", "figure1", "--json").out)["figure1"]
+    assert len(list(tmp_path.iterdir())) == 2
     found = {(row["form"], row["n"]): row for row in rows}
     assert f"{found['trained', 2]['error_mean']:.3f}" in out
     for form in ("random, best read-out", "trained"):
@@ -71,6 +73,15 @@ def test_a_picture_that_exists_is_kept(tmp_path: Path) -> None:
     assert outcome.code == 2
     assert str(path) in outcome.err
     assert path.read_text() == "mine"
+
+
+def test_a_picture_that_cannot_be_written_is_said_before_anything_is_computed(
+    tmp_path: Path,
+) -> None:
+    outcome = run_tool("paper_tables", "--table", "figure1", "--picture", tmp_path / "no" / "x.png")
+    assert outcome.code == 2
+    assert "is no folder that can be written to" in outcome.err
+    assert outcome.out == ""
 
 
 def test_a_picture_needs_figure_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -252,6 +252,11 @@ def test_taps_must_be_given_finest_first() -> None:
     SSDHead([TAPS[0], TAPS[0]._replace(name="as fine")], (1, 1), 4, extra_channels=())
 
 
+def test_a_tap_given_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="given twice: fine, fine"):
+        SSDHead([TAPS[0], TAPS[0]], (1, 1), 4, extra_channels=())
+
+
 @pytest.mark.parametrize(("separable", "count"), [(True, 3 + 2 * 3), (False, 2)])
 def test_padding_and_norm_options_reach_every_layer(separable: bool, count: int) -> None:
     head = small(padding="same", norm_epsilon=0.5, norm_momentum=0.25, separable=separable)

@@ -38,7 +38,8 @@ def test_every_cell_has_the_references_figures_and_verdict(model: str) -> None:
     ]
     assert found == EXPECTED[model]
     settings = [f"{side}x{side}" for side in (112, 56, 28, 14, 7, 1)]
-    assert [row.setting for row in rows] == [*settings, "largest"]
+    largest = "largest without 112x112" if "ShuffleNet" in model else "largest"
+    assert [row.setting for row in rows] == [*settings, largest]
 
 
 def test_known_discrepancies_are_named() -> None:
@@ -67,7 +68,8 @@ def test_printed_memory_may_be_cut_or_five_per_cent_off(
 
 def test_maps_are_those_of_a_real_run() -> None:
     taps = ("block_0", "block_2", "block_16", "last")
-    maps = run_maps(MobileNetV2(taps))
+    with torch.device("meta"):
+        maps = run_maps(MobileNetV2(taps))
     features = MobileNetV2(taps).eval()(torch.zeros(1, 3, 224, 224))
     shapes = {name: tuple(feature.shape[1:3]) for name, feature in features.items()}
     assert maps == {112: [16], 56: [24], 7: [320], 1: [shapes["last"][0]]}

@@ -105,6 +105,33 @@ def test_every_printed_row_has_its_counts_and_verdicts(number: str) -> None:
         assert row["note"] or None not in conventions, "a difference without its reason"
 
 
+@pytest.mark.parametrize(
+    ("number", "model", "setting", "multiply_adds"),
+    [
+        ("4", "MobileNetV2 (0.75)", "224x224", 209_069_792),
+        ("4", "MobileNetV2 (0.5)", "224x224", 97_131_840),
+        ("4", "MobileNetV2 (0.35)", "224x224", 59_285_808),
+        ("6", "MNet V2 + SSDLite", "300x300", 734_610_416),
+        ("6", "MNet V2 + SSDLite", "300x300, 90 classes", 749_503_856),
+        ("7", "MNet V1", "OS 8, 513x513, ASPP", 46_400_483_008),
+        ("7", "MNet V2*", "OS 8, 513x513, ASPP", 19_001_546_432),
+        ("7", "MNet V2*", "OS 8, 513x513", 8_825_853_632),
+        ("7", "MNet V2*", "OS 8, 257x257", 2_272_758_464),
+        ("7", "ResNet-101", "OS 8, 513x513, ASPP", 252_252_117_952),
+    ],
+)
+def test_further_rows_have_the_references_multiply_adds(
+    number: str, model: str, setting: str, multiply_adds: int
+) -> None:
+    assert find(number, model, setting)["counts"]["multiply_adds"] == multiply_adds
+
+
+def test_other_atrous_rates_come_near_the_unexplained_row() -> None:
+    row = find("7", "MNet V1", "OS 8, MF, ASPP rates 12, 18, 24")
+    assert round(row["counts"]["space_to_batch"] / 1e8) == 9403
+    assert "12, 18, 24" in find("7", "MNet V1", "OS 8, MF, ASPP")["note"]
+
+
 def test_no_other_row_claims_to_be_the_papers() -> None:
     for number, expected in PRINTED.items():
         printed = {(r["model"], r["setting"]) for r in rows(number) if r["kind"] == "printed"}
@@ -145,6 +172,7 @@ def test_twice_the_multiply_adds_explain_table_5() -> None:
         ("7", "MNet V2*", "OS 16, depthwise-separable, ASPP", 2_568_021),
         ("7", "MNet V2*", "OS 16, head on the 1280-channel map, ASPP", 12_062_741),
         ("7", "MNet V2*", "OS 16, head on the 1280-channel map", 3_017_237),
+        ("7", "MNet V1", "OS 8, MF, ASPP rates 12, 18, 24", 11_145_301),
     ],
 )
 def test_rejected_readings(number: str, model: str, setting: str, parameters: int) -> None:
@@ -164,6 +192,8 @@ def test_the_grid_has_every_published_width_and_resolution() -> None:
 
 
 def test_the_releases_own_figures_agree_without_norms() -> None:
-    found = [row for row in rows("4") if row["setting"] == "1001 classes"]
-    assert [row["counts"]["weights"] for row in found[1:]] == [2_610_064, 1_950_416, 1_663_328]
+    found = [row for row in rows("4") if row["setting"].endswith("1001 classes")]
+    weights = [row["counts"]["weights"] for row in found]
+    assert weights == [6_061_632, 2_610_064, 1_950_416, 1_663_328, 1_663_328]
+    assert found[-1]["counts"]["multiply_adds"] == 11_935_408
     assert all(verdict["agrees"] for row in found for verdict in row["verdicts"].values())
