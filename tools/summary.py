@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--classifier",
         action="store_true",
-        help="count the backbone under the ImageNet classifier instead (paper, Table 4)",
+        help="count the backbone, at stride 32, under the ImageNet classifier (paper, Table 4)",
     )
     options = parser.parse_intermixed_args(arguments)
     return run_command(lambda: run(options))

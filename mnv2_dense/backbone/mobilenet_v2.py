@@ -33,6 +33,8 @@ BOTTLENECKS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+PUBLISHED_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+"""Width multipliers of the authors' released classifiers (the paper's range: section 6.1)."""
 STEM_CHANNELS = 32
 LAST_CHANNELS = 1280
 

@@ -10,6 +10,7 @@ from torchvision import transforms
 from torchvision.models import MobileNet_V2_Weights
 from typing_extensions import override
 
+from mnv2_dense.backbone.mobilenet_v2 import PUBLISHED_WIDTHS
 from mnv2_dense.builders.backbones import build_classifier
 from mnv2_dense.commands.column import Prediction, Predictor, Source
 from mnv2_dense.config.classification import ClassifierBackbone, ClassifierConfig, ClassifierInput
@@ -21,8 +22,6 @@ from mnv2_dense.ops.state_dict import list_differences, load_state_dict
 
 TOP = 5
 """Classes named of a picture where no other number is asked for."""
-PUBLISHED_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-"""Width multipliers of the published MobileNetV2 classifiers."""
 RESIZE_RATIO = 232 / 224
 """Shorter side of the resized picture over the longer side of its crop.
 

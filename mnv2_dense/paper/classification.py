@@ -7,17 +7,15 @@ import torch
 
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v1 import MobileNetV1
-from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
+from mnv2_dense.backbone.mobilenet_v2 import PUBLISHED_WIDTHS, MobileNetV2
 from mnv2_dense.backbone.shufflenet_v1 import ShuffleNetV1
 from mnv2_dense.paper.agreement import compare
 from mnv2_dense.paper.measure import Counts, measure
 from mnv2_dense.paper.rows import Row, Table, further_row, printed_row, quoted_row
 from mnv2_dense.structures import ImageSize
 
-WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-"""Widths of the authors' release; the paper's range is 0.35 to 1.4 (section 6.1)."""
 RESOLUTIONS = (96, 128, 160, 192, 224)
-"""Inputs of the same (paper, section 6.1)."""
+"""Inputs of the released classifiers (paper, section 6.1)."""
 BACKBONES = MobileNetV1 | MobileNetV2 | ShuffleNetV1
 
 _OLD = "the authors' own release states 6.06M and 582M, which is this network"
@@ -55,7 +53,7 @@ def _printed(top_1: str, params: str, multiply_adds: str, milliseconds: str = ""
 def _text_rows() -> Iterator[Row]:
     """The range that section 6.1 states: 1.7M to 6.9M parameters, 7 to 585 multiply-adds."""
     small = _count(MobileNetV2, side=96, width_mult=0.35)
-    note = "section 6.1: the lower ends; the release states 11M"
+    note = "section 6.1: the lower ends of its range"
     yield printed_row(
         "MobileNetV2 (0.35)", "96x96", {"params": "1.7M", "MAdds": "7M"}, small, note=note
     )
@@ -83,7 +81,7 @@ def _release_rows() -> Iterator[Row]:
 
 
 def _grid() -> Iterator[Row]:
-    for width in WIDTHS:
+    for width in PUBLISHED_WIDTHS:
         for side in RESOLUTIONS:
             counts = _count(MobileNetV2, side=side, width_mult=width)
             yield further_row(f"MobileNetV2 ({width})", f"{side}x{side}", counts)
