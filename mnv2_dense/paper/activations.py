@@ -10,7 +10,8 @@ from torch import nn
 from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.backbone.mobilenet_v1 import LAYERS, MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2, plan_blocks
-from mnv2_dense.backbone.shufflenet_v1 import ShuffleNetV1
+from mnv2_dense.backbone.shufflenet_v1 import UNITS, ShuffleNetV1
+from mnv2_dense.backbone.staged import name_units
 from mnv2_dense.paper.agreement import Verdict
 from mnv2_dense.paper.rows import Kind, Row, Table
 
@@ -51,8 +52,8 @@ def _mobilenet_v2() -> Backbone:
 
 
 def _shufflenet(groups: int) -> Backbone:
-    units = [f"stage_{s}_unit_{u + 1}" for s, n in ((2, 4), (3, 8), (4, 4)) for u in range(n)]
-    return ShuffleNetV1(["stem", "pool", *units], width_mult=2.0, groups=groups)
+    taps = ["stem", "pool", *name_units(UNITS, first_stage=2)]
+    return ShuffleNetV1(taps, width_mult=2.0, groups=groups)
 
 
 _V1 = {112: (64, 1600), 56: (128, 800), 28: (256, 400), 14: (512, 200), 7: (1024, 199)}

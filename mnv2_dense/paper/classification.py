@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v1 import MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import PUBLISHED_WIDTHS, MobileNetV2
@@ -16,7 +17,6 @@ from mnv2_dense.structures import ImageSize
 
 RESOLUTIONS = (96, 128, 160, 192, 224)
 """Inputs of the released classifiers (paper, section 6.1)."""
-BACKBONES = MobileNetV1 | MobileNetV2 | ShuffleNetV1
 
 _OLD = "the authors' own release states 6.06M and 582M, which is this network"
 _V1 = "the release of MobileNetV1 states 569M"
@@ -100,13 +100,13 @@ def _shufflenet(width: float, **options: Any) -> Counts:
 
 
 def _count(
-    backbone: type[BACKBONES], *, side: int = 224, classes: int = 1000, **options: Any
+    backbone: type[Backbone], *, side: int = 224, classes: int = 1000, **options: Any
 ) -> Counts:
     network = build_classifier(backbone, classes, **options)
     return measure(network, ImageSize(side, side))
 
 
-def build_classifier(backbone: type[BACKBONES], classes: int = 1000, **options: Any) -> Classifier:
+def build_classifier(backbone: type[Backbone], classes: int = 1000, **options: Any) -> Classifier:
     """A classifier on a backbone, without memory for its weights."""
     with torch.device("meta"):
         return Classifier(backbone((backbone.default_taps.classification,), **options), classes)

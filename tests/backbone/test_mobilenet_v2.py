@@ -17,6 +17,7 @@ from mnv2_dense.backbone.mobilenet_v2 import (
 )
 from mnv2_dense.ops.count import count_layers
 from mnv2_dense.structures import FeatureSpec, ImageSize
+from tests.backbone.checks import check_denser, check_maps
 
 NARROW = 0.1
 
@@ -170,17 +171,11 @@ def test_dilation_changes_neither_weights_nor_shortcuts() -> None:
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_dilated_network_computes_the_plain_one_more_densely(output_stride: int) -> None:
-    """Every second (fourth) cell of the dense map is a cell of the plain one, borders included."""
     torch.manual_seed(0)
     images = torch.randn(1, 3, 130, 224)
     plain = MobileNetV2(("last",), width_mult=NARROW, norm_momentum=1)
-    plain(images)  # running statistics, so that the signal survives to the end
-    dense = MobileNetV2(("last",), width_mult=NARROW, output_stride=output_stride).eval()
-    dense.load_state_dict(plain.eval().state_dict())
-    step = 32 // output_stride
-    coarse, fine = plain(images)["last"], dense(images)["last"]
-    assert coarse.std() > 0.1
-    torch.testing.assert_close(fine[..., ::step, ::step], coarse, rtol=1e-4, atol=1e-4)
+    dense = MobileNetV2(("last",), width_mult=NARROW, output_stride=output_stride)
+    check_denser(plain, dense, images)
 
 
 @pytest.mark.parametrize("width_mult", [NARROW, 0.35])
@@ -193,10 +188,7 @@ def test_specs_agree_with_the_maps_of_every_tap(
     backbone = MobileNetV2(taps, width_mult=width_mult, output_stride=output_stride).eval()
     with torch.no_grad():
         maps = backbone(torch.randn(1, 3, *size))
-    assert list(maps) == list(taps) == [spec.name for spec in backbone.specs]
-    for spec in backbone.specs:
-        cells = [math.ceil(side / spec.stride) for side in size]
-        assert maps[spec.name].shape == (1, spec.channels, *cells), spec
+    check_maps(backbone, maps, taps, size)
 
 
 def test_ssd_taps_are_those_of_the_paper() -> None:

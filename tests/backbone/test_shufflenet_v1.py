@@ -19,9 +19,9 @@ from mnv2_dense.backbone.shufflenet_v1 import (
     shuffle_channels,
 )
 from mnv2_dense.builders import build_network
-from mnv2_dense.config.sections import WIDTHS
 from mnv2_dense.ops.count import count_layers
 from mnv2_dense.structures import FeatureSpec, ImageSize
+from tests.backbone.checks import check_denser, check_maps
 from tests.commands import tiny
 
 LAST = "stage_4_unit_4"
@@ -93,11 +93,8 @@ def test_specs_agree_with_the_maps_of_every_tap(
             taps, width_mult=NARROW, output_stride=output_stride, padding=padding
         )
         maps = backbone.eval()(torch.zeros(1, 3, *size))
-    assert list(maps) == list(taps) == [spec.name for spec in backbone.specs]
+    check_maps(backbone, maps, taps, size)
     assert len(taps) == 18
-    for spec in backbone.specs:
-        cells = [math.ceil(side / spec.stride) for side in size]
-        assert maps[spec.name].shape == (1, spec.channels, *cells), spec
     assert backbone.specs[-1].stride == output_stride
 
 
@@ -138,17 +135,11 @@ def test_dilation_of_each_unit(output_stride: int, dilations: list[int]) -> None
 def test_dilated_network_computes_the_plain_one_more_densely(
     output_stride: int, padding: Padding, size: tuple[int, int]
 ) -> None:
-    """Every second (fourth) cell of the dense map is a cell of the plain one, borders included."""
     torch.manual_seed(0)
     images = torch.randn(1, 3, *size)
     plain = ShuffleNetV1((LAST,), width_mult=NARROW, padding=padding, norm_momentum=1)
-    plain(images)  # running statistics, so that the signal survives to the end
     dense = ShuffleNetV1((LAST,), width_mult=NARROW, output_stride=output_stride, padding=padding)
-    dense.load_state_dict(plain.eval().state_dict())
-    step = 32 // output_stride
-    coarse, fine = plain(images)[LAST], dense.eval()(images)[LAST]
-    assert coarse.std() > 0.1
-    torch.testing.assert_close(fine[..., ::step, ::step], coarse, rtol=1e-4, atol=1e-4)
+    check_denser(plain, dense, images)
 
 
 def test_channel_shuffle_by_hand() -> None:
@@ -247,10 +238,6 @@ def test_a_gradient_reaches_every_parameter(tap: str) -> None:
     (maps * torch.randn_like(maps)).sum().backward()
     names = [n for n, p in backbone.named_parameters() if p.grad is None or not p.grad.any()]
     assert names == []
-
-
-def test_widths_are_those_of_the_config() -> None:
-    assert tuple(STEM_CHANNELS) == WIDTHS["shufflenet_v1"]
 
 
 @pytest.mark.parametrize("width_mult", STEM_CHANNELS)

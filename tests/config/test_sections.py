@@ -100,7 +100,7 @@ def test_a_width_that_does_not_exist_is_told_with_those_that_do(
 
 def test_widths_are_those_of_the_networks() -> None:
     """They are written twice because a config is read without torch."""
-    assert set(WIDTHS["shufflenet_v1"]) == set(STEM_CHANNELS)
+    assert WIDTHS["shufflenet_v1"] == tuple(STEM_CHANNELS)
 
 
 @pytest.mark.parametrize("width", ["0", "-1", "8.5", "wide"])
