@@ -56,7 +56,7 @@ TWINS = {
     "commands/{}.py": [("DetectionColumn", "SegmentationColumn")],
     "config/{}.py": [
         (f"Detection{part}", f"Segmentation{part}")
-        for part in ("Data", "Augmentation", "Head", "Loss", "Config")
+        for part in ("Data", "Input", "Augmentation", "Head", "Loss", "Config")
     ],
 }
 # Public methods that only one of a pair has: the steps of its own loss, its own kind of truth,

@@ -16,6 +16,7 @@ from torchvision.models import MobileNet_V2_Weights
 
 from mnv2_dense.drawing import class_palette
 from mnv2_dense.shapes.label_maps import LABEL_NAMES
+from tests.commands.classifiers import classifier_checkpoint
 from tests.commands.tiny import (
     CONFIG,
     SEGMENTATION_CONFIG,
@@ -626,6 +627,75 @@ def test_imagenet_weights_that_cannot_be_downloaded(
 
 def test_backbone_weights_that_are_missing(place: Workplace) -> None:
     assert_refused(place.train("backbone.weights=no.pt"), "no.pt: no such checkpoint file")
+    for name in ("no.tflite", "no.pb"):
+        assert_refused(place.train(f"backbone.weights={name}"), f"{name}: no such file")
+    assert not place.output.exists()
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.tflite", "w.pb", "w.tar.gz"])
+def test_backbone_weights_that_are_damaged(place: Workplace, name: str) -> None:
+    (place.folder / name).write_bytes(b"\x0a\xff no weights")
+    path = place.folder / name
+    assert_refused(place.train(f"backbone.weights={path}"), path)
+    assert not place.output.exists()
+
+
+def test_backbone_weights_of_another_input(place: Workplace) -> None:
+    path = place.run / "checkpoints" / "last.ckpt"
+    for change, words in (
+        ("backbone.padding=same", "set backbone.padding=symmetric"),
+        ("input.mean=[0, 0, 0]", "set them so"),
+        ("backbone.width_mult=0.5", "they fit backbone.width_mult=0.35"),
+    ):
+        assert_refused(place.train(f"backbone.weights={path}", change), path, words)
+    assert not place.output.exists()
+
+
+# A run that begins with a checkpoint
+
+
+def test_weights_to_begin_with_and_a_run_to_go_on_with(place: Workplace) -> None:
+    last = place.run / "checkpoints" / "last.ckpt"
+    words = "--weights begins a run and --resume goes on with one; give one of them"
+    assert_refused(place.train("--weights", last, "--resume", last), words)
+    assert_refused(place.train("--weights", last, "--resume"), words)
+
+
+def test_a_checkpoint_in_a_configs_place_has_its_own_weights(place: Workplace) -> None:
+    last = place.run / "checkpoints" / "last.ckpt"
+    for option in (("--weights", last), ("--resume", last), ("--resume",)):
+        outcome = run_tool("train", last, *option)
+        assert_refused(outcome, last, "has its own weights; give a config with --weights")
+
+
+@pytest.mark.parametrize("weights", ["missing", "text", "bare", "classifier", "task"])
+def test_weights_that_no_run_begins_with(
+    place: Workplace, segmentation_run: Path, weights: str
+) -> None:
+    path = place.folder / "other.ckpt"
+    if weights == "text":
+        path.write_text("weights")
+    elif weights == "bare":
+        place.save(place.own_checkpoint()["state_dict"])
+    elif weights == "classifier":
+        place.save(classifier_checkpoint())
+    elif weights == "task":
+        shutil.copy(segmentation_run / "checkpoints" / "last.ckpt", path)
+    assert_refused(place.train("--weights", path), path)
+    assert not place.output.exists()
+    if weights != "task":
+        assert_refused(run_tool("train", path), path)
+
+
+def test_weights_of_another_network_to_begin_with(place: Workplace) -> None:
+    last = place.run / "checkpoints" / "last.ckpt"
+    for change, words in (
+        ("backbone.width_mult=0.5", "weights of another architecture"),
+        ("backbone.padding=same", "set backbone.padding=symmetric"),
+    ):
+        assert_refused(place.train("--weights", last, change), last, words)
+    assert_refused(run_tool("train", last, "head.width_mult=0.5"), "another architecture")
+    assert not place.output.exists()
 
 
 # The machine

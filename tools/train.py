@@ -11,8 +11,16 @@ from mnv2_dense.cli import run_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line and runs the command."""
     parser = argparse.ArgumentParser(description="Train the network that a config describes.")
-    parser.add_argument("config", type=Path, nargs="?", help="a YAML file, see configs/")
+    parser.add_argument(
+        "config",
+        type=Path,
+        nargs="?",
+        help="a YAML file, see configs/, or a checkpoint: its config and weights to train on from",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="changes to it")
+    parser.add_argument(
+        "--weights", type=Path, metavar="PATH", help="checkpoint whose weights the run begins with"
+    )
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -42,14 +50,31 @@ def run(options: argparse.Namespace) -> None:
 
         print(schema_json())
     elif options.print_config:
-        from mnv2_dense.config.loader import load_config, to_yaml
-
-        print(to_yaml(load_config(options.config, options.overrides)), end="")
+        print_config(options.config, options.overrides)
     else:
         from mnv2_dense.commands.train import train
 
         resume = options.resume is not None and (Path(options.resume) if options.resume else True)
-        train(options.config, options.overrides, resume=resume, dry_run=options.dry_run)
+        train(
+            options.config,
+            options.overrides,
+            weights=options.weights,
+            resume=resume,
+            dry_run=options.dry_run,
+        )
+
+
+def print_config(source: Path, overrides: Sequence[str]) -> None:
+    """Shows every key of a config, or of the one in a checkpoint, for which torch is imported."""
+    from mnv2_dense.config.loader import load_config, to_yaml
+
+    if source.suffix in (".yaml", ".yml"):
+        config = load_config(source, overrides)
+    else:
+        from mnv2_dense.commands.opening import stored_config
+
+        config = stored_config(source, overrides)
+    print(to_yaml(config), end="")
 
 
 if __name__ == "__main__":

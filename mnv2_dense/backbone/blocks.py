@@ -9,12 +9,14 @@ Padding = Literal["symmetric", "same"]
 Shortcut = Literal["bottleneck", "expansion", "none"]
 
 
-def make_divisible(channels: float, divisor: int = 8) -> int:
+def make_divisible(channels: float, divisor: int = 8, least: int | None = None) -> int:
     """Channels rounded to a multiple of `divisor`, never more than 10 % below the given value.
+
+    Never below `least` either, which is the divisor unless it is given, and then any number.
 
     Source: the rule of the authors' released MobileNet code, which every published width obeys.
     """
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    rounded = max(least or divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 

@@ -61,15 +61,25 @@ class BlockPlan(NamedTuple):
         return self.input_stride * self.stride
 
 
-def plan_blocks(width_mult: float, output_stride: int, expansion: int = 6) -> list[BlockPlan]:
-    """The 17 bottlenecks of Table 2 at a width, an output stride and an expansion factor."""
+def plan_blocks(
+    width_mult: float,
+    output_stride: int,
+    expansion: int = 6,
+    min_channels: int = 8,
+    channel_divisor: int = 8,
+) -> list[BlockPlan]:
+    """The 17 bottlenecks of Table 2; see `MobileNetV2` for the arguments."""
+
+    def channels_of(published: int) -> int:
+        return make_divisible(published * width_mult, channel_divisor, min_channels)
+
     rows = [
-        (1 if t == 1 else expansion, make_divisible(c * width_mult), s if i == 0 else 1)
+        (1 if t == 1 else expansion, channels_of(c), s if i == 0 else 1)
         for t, c, n, s in BOTTLENECKS
         for i in range(n)
     ]
     plans: list[BlockPlan] = []
-    channels = make_divisible(STEM_CHANNELS * width_mult)
+    channels = channels_of(STEM_CHANNELS)
     steps = plan_steps([wanted for _, _, wanted in rows], output_stride)
     for (t, out, wanted), step in zip(rows, steps, strict=True):
         stride, dilation, before = step
@@ -90,6 +100,14 @@ class MobileNetV2(Backbone):
         width_mult: Channels of every layer, relative to the paper; `last` never shrinks.
         output_stride: 8, 16 or 32; dilation takes the place of the strides that are left out.
         expansion: Factor t of every bottleneck but the first, whose factor stays 1.
+        min_channels: Least channels of the stem and of every bottleneck's output; at 8, that of
+            the published widths, only the rounding decides.
+        channel_divisor: Channels are rounded to its multiples (8 in the published widths, 1 in
+            the authors' narrow DeepLabs).
+        last_channels: Channels of `last`; None takes the paper's 1280, times `width_mult` where
+            that is above 1.
+        first_shortcut: Whether the first bottleneck has a shortcut, too, where it keeps its
+            channels (in narrow networks only; those of TF's Keras code have none there).
         linear_bottleneck: See `InvertedResidual`.
         shortcut: See `InvertedResidual`.
         padding: `symmetric` (torchvision) or `same` (TensorFlow).
@@ -115,6 +133,10 @@ class MobileNetV2(Backbone):
         width_mult: float = 1.0,
         output_stride: int = 32,
         expansion: int = 6,
+        min_channels: int = 8,
+        channel_divisor: int = 8,
+        last_channels: int | None = None,
+        first_shortcut: bool = True,
         linear_bottleneck: bool = True,
         shortcut: Shortcut = "bottleneck",
         padding: Padding = "symmetric",
@@ -123,8 +145,11 @@ class MobileNetV2(Backbone):
     ) -> None:
         super().__init__()
         check_output_stride(output_stride)
-        plans = plan_blocks(width_mult, output_stride, expansion)
-        self.specs = choose_taps(all_taps(plans, width_mult), taps, "mobilenet_v2")
+        plans = plan_blocks(width_mult, output_stride, expansion, min_channels, channel_divisor)
+        if not first_shortcut:
+            plans[0] = plans[0]._replace(shortcut=False)
+        last_channels = last_channels or plan_last(width_mult)
+        self.specs = choose_taps(all_taps(plans, last_channels), taps, "mobilenet_v2")
 
         depth = max(_blocks_needed(tap) for tap in taps)
         layer: dict[str, Any] = {"norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum}
@@ -162,7 +187,12 @@ class MobileNetV2(Backbone):
         return {spec.name: maps[spec.name] for spec in self.specs}
 
 
-def all_taps(plans: Sequence[BlockPlan], width_mult: float) -> Iterator[FeatureSpec]:
+def plan_last(width_mult: float) -> int:
+    """Channels of the last layer, which never shrinks, as in the published widths."""
+    return make_divisible(LAST_CHANNELS * max(1.0, width_mult))
+
+
+def all_taps(plans: Sequence[BlockPlan], last_channels: int) -> Iterator[FeatureSpec]:
     """Every tap that the planned network has, in the order of the data flow."""
     yield FeatureSpec("stem", plans[0].in_channels, 2)
     for index, plan in enumerate(plans):
@@ -170,8 +200,7 @@ def all_taps(plans: Sequence[BlockPlan], width_mult: float) -> Iterator[FeatureS
             expanded = plan.in_channels * plan.expansion
             yield FeatureSpec(f"block_{index}_expansion", expanded, plan.input_stride)
         yield FeatureSpec(f"block_{index}", plan.out_channels, plan.output_stride)
-    last = make_divisible(LAST_CHANNELS * max(1.0, width_mult))
-    yield FeatureSpec("last", last, plans[-1].output_stride)
+    yield FeatureSpec("last", last_channels, plans[-1].output_stride)
 
 
 def _allowed_shortcut(wanted: Shortcut, plan: BlockPlan, expansion: int) -> Shortcut:

@@ -8,7 +8,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights
 
 from mnv2_dense.backbone.backbone import Backbone
@@ -27,7 +28,8 @@ _BLOCK = {
     "2": "project.0",
     "3": "project.1",
 }
-_CHECKPOINT_PREFIX = "network.backbone."
+_PREFIXES = ("network.backbone.", "backbone.")
+"""How the names of a backbone's weights begin in a checkpoint, and in a classifier."""
 
 IMAGENET = "imagenet"
 """Stands for torchvision's or timm's published weights where else a file is given."""
@@ -76,8 +78,8 @@ def _rename(name: str) -> str:
     return name if ours is None else f"blocks.{index - 1}.{ours}.{parameter}"
 
 
-def load_backbone(backbone: Backbone, weights: str) -> None:
-    """Loads trained weights into a backbone; layers it does not have are left out.
+def load_backbone(backbone: Backbone, weights: str) -> list[str]:
+    """Loads trained weights into a backbone; returns the names of layers that it has not.
 
     Args:
         backbone: Any width, taps and output stride that the weights fit.
@@ -90,15 +92,38 @@ def load_backbone(backbone: Backbone, weights: str) -> None:
     """
     if isinstance(backbone, TimmFeatures):
         _load_timm(backbone, weights)
-        return
+        return []
     state = _imagenet(backbone) if weights == IMAGENET else _read(Path(weights))
     if any(name.startswith("features.") for name in state):
         state = from_torchvision(state)
+    return load_layers(backbone, state, f"backbone.weights={weights}")
+
+
+def load_layers(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> list[str]:
+    """Loads weights under our names; returns the names of layers that the backbone has not.
+
+    Raises:
+        UserError: The weights do not fit, or lack a layer.
+    """
     own = set(backbone.state_dict())
     # A backbone without the last layers takes what it needs of a whole classifier.
     spare = {name for name in state if name.startswith(("classifier.", "last.", "blocks."))} - own
     used = {name: tensor for name, tensor in state.items() if name not in spare}
-    load_state_dict(backbone, used, f"backbone.weights={weights}")
+    load_state_dict(backbone, used, source)
+    return sorted(spare)
+
+
+@torch.no_grad()
+def change_epsilon(network: nn.Module, trained: float) -> None:
+    """Makes batch norms compute with their own epsilon what the weights did with another.
+
+    Args:
+        network: Whose weights were trained with another epsilon.
+        trained: That epsilon.
+    """
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None:
+            norm.weight.mul_(((norm.running_var + norm.eps) / (norm.running_var + trained)).sqrt())
 
 
 def _load_timm(backbone: TimmFeatures, weights: str) -> None:
@@ -145,12 +170,11 @@ def download_imagenet(asked: str, otherwise: str = "") -> Mapping[str, Tensor]:
 def _read(path: Path) -> Mapping[str, Tensor]:
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     state = content.get("state_dict", content)
-    inside = {
-        name.removeprefix(_CHECKPOINT_PREFIX): tensor
-        for name, tensor in state.items()
-        if name.startswith(_CHECKPOINT_PREFIX)
-    }
-    return inside or state
+    for prefix in _PREFIXES:
+        names = [name for name in state if name.startswith(prefix)]
+        if names:
+            return {name.removeprefix(prefix): state[name] for name in names}
+    return state
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

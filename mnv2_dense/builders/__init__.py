@@ -27,18 +27,11 @@ def build_network(config: Config, num_classes: int) -> Detector | Segmenter:
     return segmentation.build_network(config, num_classes)
 
 
-def build_task(
-    config: Config,
-    categories: Sequence[Category],
-    *,
-    pretrained: bool = False,
-    compiled: bool = False,
-) -> Task:
+def build_task(config: Config, categories: Sequence[Category]) -> Task:
     """The Lightning module; see the task's own `build_task`."""
-    options = {"pretrained": pretrained, "compiled": compiled}
     if isinstance(config, DetectionConfig):
-        return detection.build_task(config, categories, **options)
-    return segmentation.build_task(config, categories, **options)
+        return detection.build_task(config, categories)
+    return segmentation.build_task(config, categories)
 
 
 def read_split(config: Config, split: str) -> Index:

@@ -21,7 +21,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "resnet_101": ResNet101,
 }
 OWN_KEYS: dict[str, set[str]] = {
-    "mobilenet_v2": {"width_mult", "expansion", "linear_bottleneck", "shortcut"},
+    "mobilenet_v2": {"width_mult", *sections.OWN_KEYS},
     "mobilenet_v1": {"width_mult"},
     "shufflenet_v1": {"width_mult"},
     "resnet_101": set(),

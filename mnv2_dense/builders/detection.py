@@ -9,7 +9,6 @@ from mnv2_dense.builders.backbones import build_backbone, default_taps, norm_opt
 from mnv2_dense.builders.parts import (
     input_size,
     loader_options,
-    prepare_network,
     task_options,
 )
 from mnv2_dense.config.schema import DetectionConfig
@@ -86,23 +85,14 @@ def build_loss(config: DetectionConfig) -> SSDLoss:
     return SSDLoss(**config.loss.model_dump(), **config.matching.model_dump())
 
 
-def build_task(
-    config: DetectionConfig,
-    categories: Sequence[Category],
-    *,
-    pretrained: bool = False,
-    compiled: bool = False,
-) -> DetectionTask:
-    """The Lightning module, by itself with random weights and not compiled.
+def build_task(config: DetectionConfig, categories: Sequence[Category]) -> DetectionTask:
+    """The Lightning module with random weights, not compiled.
 
     Args:
         config: What to build.
         categories: The classes in label order.
-        pretrained: Load `backbone.weights`.
-        compiled: Obey `training.compile`.
     """
     network = build_network(config, len(categories))
-    prepare_network(network, config, pretrained=pretrained, compiled=compiled)
     return DetectionTask(
         network,
         loss=build_loss(config),
@@ -155,10 +145,13 @@ def build_data(
 ) -> DataModule:
     """Loaders over both splits; without `train`, for evaluation only."""
     size, seed = input_size(config), config.training.seed
-    augment = TrainTransform(size, mean=config.input.mean, **config.augmentation.model_dump())
+    resize = config.input.resize
+    augment = TrainTransform(
+        size, mean=config.input.mean, resize=resize, **config.augmentation.model_dump()
+    )
     return DataModule(
         train_dataset=None if train is None else DetectionDataset(train, augment, seed),
-        val_dataset=DetectionDataset(val, EvalTransform(size), seed),
+        val_dataset=DetectionDataset(val, EvalTransform(size, resize), seed),
         collate=collate,
         **loader_options(config),
     )

@@ -5,10 +5,7 @@ from functools import partial
 from typing import Any
 
 from mnv2_dense import __version__
-from mnv2_dense.backbone.weights import load_backbone
 from mnv2_dense.config.schema import Config
-from mnv2_dense.detection.network import Detector
-from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.optimizer import build_optimizer
 from mnv2_dense.training.schedule import learning_rate_factor
@@ -17,23 +14,6 @@ from mnv2_dense.training.schedule import learning_rate_factor
 def input_size(config: Config) -> ImageSize:
     """Size of the network's input."""
     return ImageSize(config.input.height, config.input.width)
-
-
-def prepare_network(
-    network: Detector | Segmenter, config: Config, *, pretrained: bool, compiled: bool
-) -> None:
-    """Loads the backbone's weights and compiles, each where it is asked for and configured.
-
-    Args:
-        network: What to prepare.
-        config: Says which weights, and whether to compile.
-        pretrained: Load `backbone.weights`.
-        compiled: Obey `training.compile`.
-    """
-    if pretrained and config.backbone.weights is not None:
-        load_backbone(network.backbone, config.backbone.weights)
-    if compiled and config.training.compile:
-        network.compile()
 
 
 def task_options(config: Config, categories: Sequence[Category]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from mnv2_dense.builders.backbones import build_backbone, default_taps
 from mnv2_dense.builders.parts import (
     input_size,
     loader_options,
-    prepare_network,
     task_options,
 )
 from mnv2_dense.builders.segmentation_heads import build_heads
@@ -102,23 +101,14 @@ def build_loss(config: SegmentationConfig) -> SegmentationLoss:
     return SegmentationLoss(**config.loss.model_dump(), align_corners=config.head.align_corners)
 
 
-def build_task(
-    config: SegmentationConfig,
-    categories: Sequence[Category],
-    *,
-    pretrained: bool = False,
-    compiled: bool = False,
-) -> SegmentationTask:
-    """The Lightning module, by itself with random weights and not compiled.
+def build_task(config: SegmentationConfig, categories: Sequence[Category]) -> SegmentationTask:
+    """The Lightning module with random weights, not compiled.
 
     Args:
         config: What to build.
         categories: The classes in label order.
-        pretrained: Load `backbone.weights`.
-        compiled: Obey `training.compile`.
     """
     network = build_network(config, len(categories))
-    prepare_network(network, config, pretrained=pretrained, compiled=compiled)
     return SegmentationTask(
         network,
         loss=build_loss(config),

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -13,6 +15,8 @@ from typing_extensions import override
 from mnv2_dense.backbone.mobilenet_v2 import PUBLISHED_WIDTHS
 from mnv2_dense.builders.backbones import build_classifier
 from mnv2_dense.commands.column import Prediction, Predictor, Source
+from mnv2_dense.commands.opening import check_variant, read_card
+from mnv2_dense.config.checking import Given, build
 from mnv2_dense.config.classification import ClassifierBackbone, ClassifierConfig, ClassifierInput
 from mnv2_dense.config.loader import parse_overrides
 from mnv2_dense.config.sections import WIDTHS
@@ -54,10 +58,14 @@ class ImageClassifier(Predictor):
         self.top = min(top, len(names))
 
     @override
-    def predict(self, source: Source, out: Path) -> Prediction:
-        image = Image.fromarray(read_image(source.path, upright=True))
+    def see(self, image: np.ndarray) -> Tensor:
         with torch.inference_mode():
-            scores = self.network(self.transform(image).unsqueeze(0))[0].softmax(0)
+            prepared = self.transform(Image.fromarray(image)).unsqueeze(0)
+            return self.network(prepared)[0].softmax(0)
+
+    @override
+    def predict(self, source: Source, out: Path) -> Prediction:
+        scores = self.see(read_image(source.path, upright=True))
         best = zip(*(each.tolist() for each in scores.topk(self.top)), strict=True)
         classes = [
             {"label": label, "name": self.names[label], "score": score} for score, label in best
@@ -110,6 +118,45 @@ def open_classifier(
     network = build_classifier(find_width(config.backbone, state, source), count)
     load_state_dict(network, state, source)
     return ImageClassifier(network, config.input, name_classes(count), top)
+
+
+def open_classifier_checkpoint(
+    content: Mapping[str, Any], path: Path, overrides: Sequence[str] = (), top: int = TOP
+) -> ImageClassifier:
+    """The classifier of a checkpoint, built and fed as its own config says.
+
+    Args:
+        content: The checkpoint: `state_dict` and, under `CARD`, config and class names.
+        path: Of the checkpoint.
+        overrides: Changes to the stored `ClassifierConfig`, of the form `key.path=value`.
+        top: How many classes a picture is given.
+
+    Raises:
+        UserError: The file does not fit its own config, or an override is not allowed.
+    """
+    stored, categories = read_card(content, path, classifier=True)
+    config = parse_stored(stored, overrides, str(path))
+    check_variant(config.model_dump(), stored, path)
+    network = build_classifier(config.backbone, len(categories))
+    load_state_dict(network, content.get("state_dict", {}), path)
+    return ImageClassifier(network, config.input, [each.name for each in categories], top)
+
+
+def parse_stored(
+    stored: Mapping[str, Any], overrides: Sequence[str], source: str
+) -> ClassifierConfig:
+    """The config that a checkpoint stores, changed by overrides.
+
+    Raises:
+        UserError: A key or value is not allowed.
+    """
+    given = parse_overrides(ClassifierConfig, overrides, name=source)
+    values = dict(stored)
+    for name, change in given.model_dump(exclude_unset=True).items():
+        before = values.get(name)
+        sections = isinstance(before, dict) and isinstance(change, dict)
+        values[name] = {**before, **change} if sections else change
+    return build(ClassifierConfig, Given(source, values))
 
 
 def find_width(

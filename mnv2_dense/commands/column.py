@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from mnv2_dense.drawing import Picture
 from mnv2_dense.structures import Category, ImageSize
 
@@ -31,6 +33,10 @@ class Predictor(ABC):
     """File of the records of all predicted pictures."""
     result_folders: ClassVar[tuple[str, ...]]
     """Folders, below the output folder, of the pictures that a prediction writes."""
+
+    @abstractmethod
+    def see(self, image: np.ndarray) -> Any:
+        """What the network makes of a picture, uint8 RGB [H, W, 3], prepared as it needs it."""
 
     @abstractmethod
     def predict(self, source: Source, out: Path) -> Prediction:

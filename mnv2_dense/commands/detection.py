@@ -70,16 +70,17 @@ class DetectionColumn(Column):
     @override
     def predict(self, source: Source, out: Path) -> Prediction:
         image = read_image(source.path, upright=True)
-        detections = self._detect(image)
+        detections = self.see(image)
         target = out / f"{source.name}.png"
         Image.fromarray(draw_detections(image, detections, self.names)).save(target)
         found = coco_results([source.number], [detections], self.categories)
         records = [{**result, "file_name": source.path.name} for result in found]
         return Prediction(f"{len(records)} boxes -> {target}", records)
 
-    def _detect(self, image: np.ndarray) -> Detections:
+    @override
+    def see(self, image: np.ndarray) -> Detections:
         size = ImageSize(*image.shape[:2])
-        transform = EvalTransform(self.size)
+        transform = EvalTransform(self.size, self.task.card["config"]["input"]["resize"])
         resized = transform(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))[0]
         images = torch.from_numpy(resized).permute(2, 0, 1).unsqueeze(0)
         nothing = BoxTargets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))

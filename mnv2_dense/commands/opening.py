@@ -17,7 +17,7 @@ MACHINE = ("accelerator", "devices", "num_nodes", "threads", "precision", "sync_
 """Keys of `training` that say what a network was trained on, not what it is."""
 
 
-VARIANT = ("linear_bottleneck", "shortcut")
+VARIANT = ("linear_bottleneck", "shortcut", "first_shortcut")
 """Keys of `backbone` that change what a network computes, but no shape of its weights."""
 
 
@@ -40,7 +40,7 @@ def open_content(
     config = parse_config(_without_machine(stored), overrides, name=str(path))
     check_same_classes(config, categories, path)
     task = build_task(config, categories)
-    check_variant(task, stored, path)
+    check_variant(task.card["config"], stored, path)
     load_state_dict(task, content.get("state_dict", {}), path)
     return config, categories, task
 
@@ -53,8 +53,26 @@ def _without_machine(stored: Any) -> Any:
     return {**stored, "training": training}
 
 
-def read_card(content: Mapping[str, Any], path: Path) -> tuple[Any, list[Category]]:
-    """The config, not yet checked, and the classes that a checkpoint was made with."""
+def is_classifier(content: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint says that it is of a classifier, which has no task."""
+    card = content.get(CARD)
+    config = card.get("config") if isinstance(card, dict) else None
+    return isinstance(config, dict) and config.get("task") == "classification"
+
+
+def read_card(
+    content: Mapping[str, Any], path: Path, *, classifier: bool = False
+) -> tuple[Any, list[Category]]:
+    """The config, not yet checked, and the classes that a checkpoint was made with.
+
+    Raises:
+        UserError: There is no card, or it is a classifier's and none is asked for.
+    """
+    if is_classifier(content) and not classifier:
+        raise UserError(
+            f"{path}: a classifier, which has no task to train or measure; show it pictures with "
+            "tools/predict.py --weights, or give it as backbone.weights"
+        )
     try:
         card = content[CARD]
         categories = [Category(int(number), str(name)) for number, name in card["categories"]]
@@ -105,6 +123,18 @@ def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:
         UserError: It does not fit what `task` was built for.
     """
     stored, categories = read_card(content, path)
+    check_kind(task, stored, path)
+    check_variant(task.card["config"], stored, path)
+    ours = [Category(*each) for each in task.card["categories"]]
+    check_same_categories(categories, ours, f"{path} and the data")
+
+
+def check_kind(task: Task, stored: Any, path: Path) -> None:
+    """Refuses a checkpoint of another kind of task.
+
+    Raises:
+        UserError: It is not of the task that `task` was built for.
+    """
     wanted = task.card["config"]["task"]
     given = stored.get("task") if isinstance(stored, dict) else None
     if given != wanted:
@@ -112,18 +142,20 @@ def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:
             f"{path}: a checkpoint of task {given}, but the config is of task {wanted}; give a "
             "checkpoint of that task (a backbone of another one goes into backbone.weights)"
         )
-    check_variant(task, stored, path)
-    ours = [Category(*each) for each in task.card["categories"]]
-    check_same_categories(categories, ours, f"{path} and the data")
 
 
-def check_variant(task: Task, stored: Mapping[str, Any], path: Path) -> None:
+def check_variant(given: Mapping[str, Any], stored: Mapping[str, Any], path: Path) -> None:
     """Refuses weights of another variant of MobileNetV2, which fit the network by their shapes.
+
+    Args:
+        given: The config that the network is built by.
+        stored: The config that the weights were trained with.
+        path: Of the weights.
 
     Raises:
         UserError: Shortcuts or activations are not those that the weights were trained with.
     """
-    before, now = stored.get("backbone"), task.card["config"]["backbone"]
+    before, now = stored.get("backbone"), given["backbone"]
     before = before if isinstance(before, dict) else {}
     for key in VARIANT:
         trained = before.get(key, Backbone.model_fields[key].default)
@@ -136,6 +168,16 @@ def check_variant(task: Task, stored: Mapping[str, Any], path: Path) -> None:
 
 def _word(value: bool | str) -> str:
     return str(value).lower()
+
+
+def stored_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config in a checkpoint, without what described the machine it was trained on.
+
+    Raises:
+        UserError: The file cannot be read or is not ours, or an override is not allowed.
+    """
+    stored = read_card(read_checkpoint(path), path)[0]
+    return parse_config(_without_machine(stored), overrides, name=str(path))
 
 
 def load_weights(task: Task, path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from mnv2_dense.backbone.weights import IMAGENET, classifier_state, download_imagenet
 from mnv2_dense.builders.trainer import set_threads
 from mnv2_dense.commands.checks import check_output
-from mnv2_dense.commands.classify import TOP, open_classifier
+from mnv2_dense.commands.classify import TOP, open_classifier, open_classifier_checkpoint
 from mnv2_dense.commands.column import Column, Predictor, Source
 from mnv2_dense.commands.columns import column_of
-from mnv2_dense.commands.opening import open_content
+from mnv2_dense.commands.opening import is_classifier, open_content
 from mnv2_dense.commands.outputs import Outputs
 from mnv2_dense.commands.session import quiet_lightning, say
 from mnv2_dense.detection.task import DetectionTask
@@ -69,18 +69,22 @@ def open_predictor(
         UserError: The weights are of no network known here, or it has no such option.
     """
     content = read_checkpoint(Path(weights)) if weights != IMAGENET else _imagenet()
-    state = classifier_state(content.get("state_dict", content))
-    if state is None and CARD not in content:
+    own = is_classifier(content)
+    if CARD in content and not own:
+        return _open_column(content, Path(weights), overrides, score_threshold, top)
+    state = None if own else classifier_state(content.get("state_dict", content))
+    if state is None and not own:
         raise UserError(
             f"{weights}: not a checkpoint of mnv2_dense (it has no config inside), nor a state "
             "dict of a classifier (torchvision's mobilenet_v2, or one of ours); give a file from "
             "a run's checkpoints folder, or such weights"
         )
-    if state is None:
-        return _open_column(content, Path(weights), overrides, score_threshold, top)
     if score_threshold is not None:
         raise UserError(f"--score-threshold is for detectors; {weights} is a classifier")
-    return open_classifier(state, weights, overrides, TOP if top is None else top)
+    top = TOP if top is None else top
+    if state is None:
+        return open_classifier_checkpoint(content, Path(weights), overrides, top)
+    return open_classifier(state, weights, overrides, top)
 
 
 def _imagenet() -> dict[str, Any]:

@@ -52,7 +52,7 @@ class SegmentationColumn(Column):
     @override
     def draw_pair(self, index: SegmentationIndex, position: int) -> tuple[str, Picture]:
         image = read_image(index.path(position))
-        maps = (index.label_map(position), self._segment(image))
+        maps = (index.label_map(position), self.see(image))
         enlarged, factor = enlarge(image)
         drawn = [
             draw_label_map(enlarged, label_map.repeat(factor, 0).repeat(factor, 1), self.names)
@@ -63,7 +63,7 @@ class SegmentationColumn(Column):
     @override
     def predict(self, source: Source, out: Path) -> Prediction:
         image = read_image(source.path, upright=True)
-        label_map = self._segment(image)
+        label_map = self.see(image)
         target = out / "label_maps" / f"{source.name}.png"
         encode_label_map(label_map).save(target)
         overlay = draw_label_map(image, label_map, self.names)
@@ -79,7 +79,8 @@ class SegmentationColumn(Column):
         }
         return Prediction(f"{', '.join(list(shares)[:3])} -> {target}", [record])
 
-    def _segment(self, image: np.ndarray) -> np.ndarray:
+    @override
+    def see(self, image: np.ndarray) -> np.ndarray:
         """The label map [H, W] of an image [H, W, 3]."""
         images = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).to(self.task.device)
         size = ImageSize(*image.shape[:2])

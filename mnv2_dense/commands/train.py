@@ -10,6 +10,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 
 from mnv2_dense.builders import build_data, build_task
 from mnv2_dense.builders.trainer import build_trainer, set_threads
+from mnv2_dense.commands.beginning import begin
 from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
@@ -21,7 +22,7 @@ from mnv2_dense.commands.checks import (
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.evaluate import report
-from mnv2_dense.commands.opening import check_same_categories
+from mnv2_dense.commands.opening import check_same_categories, stored_config
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config, to_yaml
@@ -43,14 +44,23 @@ from mnv2_dense.training.runs import (
 
 
 def train(
-    config_path: Path,
+    source: Path,
     overrides: Sequence[str],
     *,
+    weights: Path | None = None,
     resume: Path | bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Trains; `resume` is a checkpoint, or True for the newest of this config's name."""
-    config = load_config(config_path, overrides)
+    """Trains what a config says.
+
+    Args:
+        source: A config, or a checkpoint whose config and weights are taken to train on from.
+        overrides: Changes to the config, of the form `key.path=value`.
+        weights: A checkpoint whose weights the network begins with.
+        resume: A checkpoint of a run to go on with, or True for the newest of this name.
+        dry_run: One batch of each kind, and nothing is written.
+    """
+    config, weights = _open(source, overrides, weights, resume)
     check_machine(config)
     check_network(config)
     quiet_lightning()
@@ -58,11 +68,11 @@ def train(
     pl.seed_everything(config.training.seed, verbose=False)
     try:
         if dry_run:
-            _dry_run(config)
+            _dry_run(config, weights)
         else:
             checkpoint = _find_checkpoint(config, resume)
             ensure_data(config)
-            _train(config, checkpoint)
+            _train(config, checkpoint, weights)
     except RunInterrupted as stop:
         say(str(stop))
         raise SystemExit(stop.exit_code) from None
@@ -71,6 +81,22 @@ def train(
             f"training.compile=true: the network cannot be compiled on this machine "
             f"({str(error).strip().splitlines()[0]}); set training.compile=false"
         ) from error
+
+
+def _open(
+    source: Path, overrides: Sequence[str], weights: Path | None, resume: Path | bool
+) -> tuple[Config, Path | None]:
+    """The config, and the checkpoint whose weights the network begins with."""
+    if weights is not None and resume is not False:
+        raise UserError("--weights begins a run and --resume goes on with one; give one of them")
+    if source.suffix in (".yaml", ".yml"):
+        return load_config(source, overrides), weights
+    if weights is not None or resume is not False:
+        raise UserError(
+            f"{source} is a checkpoint and has its own weights; give a config with --weights or "
+            "--resume"
+        )
+    return stored_config(source, overrides), source
 
 
 def _find_checkpoint(config: Config, resume: Path | bool) -> Path | None:
@@ -82,13 +108,14 @@ def _find_checkpoint(config: Config, resume: Path | bool) -> Path | None:
     return resume
 
 
-def _train(config: Config, checkpoint: Path | None) -> None:
+def _train(config: Config, checkpoint: Path | None, weights: Path | None) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
     check_masks(train_index, val_index)
     check_batch(config, len(train_index))
     check_shares(config, len(val_index))
-    task = build_task(config, train_index.categories, pretrained=checkpoint is None, compiled=True)
+    task = build_task(config, train_index.categories)
+    begin(task, config, weights, resumed=checkpoint is not None)
     data = build_data(config, train_index, val_index)
     if checkpoint is not None:
         check_resumable(task, config, checkpoint)
@@ -127,14 +154,14 @@ def _evaluate_best(trainer: pl.Trainer, column: Column, data: DataModule, best: 
         report(column, Path(trainer.default_root_dir), checkpoint=best)
 
 
-def _dry_run(config: Config) -> None:
+def _dry_run(config: Config, weights: Path | None) -> None:
     """One training and one validation batch; data that would be generated are drawn aside."""
     if config.data.generate is None or Path(config.data.root).exists():
-        try_once(config)
+        try_once(config, weights)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "shapes"
         images = max(config.data.batch_size, config.data.val_batch_size)
         generate(root, train_images=images, val_images=images)
         data = config.data.model_copy(update={"root": str(root)})
-        try_once(config.model_copy(update={"data": data}))
+        try_once(config.model_copy(update={"data": data}), weights)

@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,6 +14,7 @@ from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.builders import Task, build_data, build_task
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.trainer import trainer_options
+from mnv2_dense.commands.beginning import begin
 from mnv2_dense.commands.checks import check_batch, check_masks
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
@@ -70,13 +72,19 @@ class StepReport(Callback):
         say(f"{name} batch   images {shape} {batch.images.dtype}, {what}, {elapsed:.2f} s")
 
 
-def try_once(config: Config) -> None:
-    """Runs one batch of each kind through the real trainer, and prints what came out."""
+def try_once(config: Config, weights: Path | None = None) -> None:
+    """Runs one batch of each kind through the real trainer, and prints what came out.
+
+    Args:
+        config: What to try.
+        weights: See `begin`.
+    """
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
     check_masks(train_index, val_index)
     check_batch(config, len(train_index))
-    task = build_task(config, train_index.categories, pretrained=True, compiled=True)
+    task = build_task(config, train_index.categories)
+    begin(task, config, weights)
     column = column_of(config, task, train_index.categories)
     say(f"training set     {column.describe_split(train_index)}")
     say(f"validation set   {column.describe_split(val_index)}")

@@ -1,8 +1,10 @@
 """What may be said of a classifier: no task to train, but a network that names pictures."""
 
+from typing import Literal
+
 from pydantic import model_validator
 
-from mnv2_dense.config.sections import Backbone, Input, InputSide, Positive, Section
+from mnv2_dense.config.sections import Backbone, Input, InputSide, Positive, RunName, Section
 
 
 class ClassifierInput(Input):
@@ -32,5 +34,9 @@ class ClassifierBackbone(Backbone):
 class ClassifierConfig(Section):
     """How a classifier is built and fed; every key has the value of torchvision's weights."""
 
+    task: Literal["classification"] = "classification"
+    """What the network predicts; a classifier is not trained here."""
+    name: RunName = "classifier"
+    """Name of the network: letters, digits, `_`, `.` and `-`."""
     input: ClassifierInput = ClassifierInput()
     backbone: ClassifierBackbone = ClassifierBackbone()

@@ -39,6 +39,13 @@ class DetectionData(Data):
     """Classes without background; null takes the annotation file's, a number is checked with it."""
 
 
+class DetectionInput(Input):
+    """What the network is given: size, how pictures are brought to it, and normalisation."""
+
+    resize: Literal["bilinear", "legacy_bilinear"] = "bilinear"
+    """Bilinear by pixel centres, or TensorFlow 1's rule without them (its releases')."""
+
+
 class DetectionAugmentation(Section):
     """Changes made to training pictures; evaluation only resizes."""
 
@@ -125,12 +132,14 @@ class Decode(Section):
 
     score_threshold: Fraction = 0.01
     """Detections of a lower score are dropped."""
+    nms: Literal["per_class", "across_classes"] = "per_class"
+    """Boxes compete within their class, or all, each anchor for its best class (TFLite's fast)."""
     nms_iou_threshold: Fraction = 0.6
-    """Overlap above which the lower-scored box of a class is dropped (TF release: 0.6)."""
+    """Overlap above which the lower-scored of two competing boxes is dropped (TF release: 0.6)."""
     max_candidates: Count | None = 1000
     """Best class-anchor pairs per image that enter NMS; null lets all in."""
     max_detections_per_class: Count | None = None
-    """Detections kept per class and image (TF release: 100); null keeps all."""
+    """Detections kept per class and image, whatever the NMS (TF release: 100); null keeps all."""
     max_detections: Count = 100
     """Detections kept per image; COCO evaluates 100."""
 
@@ -143,7 +152,7 @@ class DetectionConfig(Section):
     name: RunName = "ssdlite"
     """Name of the runs of this config: letters, digits, `_`, `.` and `-`."""
     data: DetectionData = DetectionData()
-    input: Input = Input()
+    input: DetectionInput = DetectionInput()
     augmentation: DetectionAugmentation = DetectionAugmentation()
     backbone: Backbone = Backbone()
     head: DetectionHead = DetectionHead()

@@ -65,11 +65,19 @@ class Backbone(Section):
     name: BackboneName | TimmName = "mobilenet_v2"
     """Which network; timm/NAME is a model of timm that gives feature maps of any input size."""
     width_mult: Width = 1.0
-    """Width multiplier on the channels of every layer; MobileNetV2 rounds to multiples of 8."""
+    """Width multiplier on the channels of every layer (see also `channel_divisor`)."""
     output_stride: Literal[8, 16, 32] = 32
     """Input pixels per cell of the last map; below 32 later blocks are dilated instead."""
     expansion: Annotated[int, Field(ge=1, le=64)] = 6
     """Factor of MobileNetV2's expansion layers (paper: 6)."""
+    min_channels: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Least channels of MobileNetV2's stem and bottlenecks (TF's Object Detection API: 16)."""
+    channel_divisor: Annotated[int, Field(ge=1, le=1024)] = 8
+    """MobileNetV2's channels are multiples of it (the authors' narrow DeepLabs: 1)."""
+    last_channels: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Channels of MobileNetV2's last layer; null takes 1280, and never less at small widths."""
+    first_shortcut: bool = True
+    """A shortcut in MobileNetV2's first bottleneck, too, where narrow networks allow it."""
     linear_bottleneck: bool = True
     """No activation behind MobileNetV2's projections; false is Figure 6a's ReLU6."""
     shortcut: Literal["bottleneck", "expansion", "none"] = "bottleneck"
@@ -95,13 +103,24 @@ class Backbone(Section):
     def _variant_exists(self) -> "Backbone":
         if self.name == "mobilenet_v2":
             return self
-        for key in ("expansion", "linear_bottleneck", "shortcut"):
+        for key in OWN_KEYS:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} is a key of mobilenet_v2; {self.name} has no such layers")
         if self.name.startswith("timm/") and self.padding == "same":
             raise ValueError("padding cannot be changed in timm models; those named tf_ pad so")
         return self
 
+
+OWN_KEYS = (
+    "expansion",
+    "min_channels",
+    "channel_divisor",
+    "last_channels",
+    "first_shortcut",
+    "linear_bottleneck",
+    "shortcut",
+)
+"""Keys of MobileNetV2 alone."""
 
 WIDTHS: dict[str, tuple[float, ...]] = {"shufflenet_v1": (0.5, 1.0, 1.5, 2.0), "resnet_101": (1.0,)}
 """Widths of the networks that do not exist at any width."""

@@ -37,6 +37,9 @@ class SSDHead(nn.Module):
         separable: Whether 3x3 layers are depthwise and followed by 1x1 (SSDLite); otherwise
             they are full convolutions, and a branch is one of them without norm (SSD).
 
+    Attributes:
+        class_layers: Names of the layers whose outputs are class logits.
+
     Raises:
         ValueError: A tap is finer than the one before it.
 
@@ -81,9 +84,11 @@ class SSDHead(nn.Module):
         self.box_branches = nn.ModuleList(
             prediction_layer(depth, count * 4, **layer) for depth, count in levels
         )
+        last = 1 if separable else 0
+        self.class_layers = [f"class_branches.{level}.{last}" for level in range(len(levels))]
         initialize(self)
-        for branch in self.class_branches:
-            nn.init.constant_(branch.get_parameter("1.bias" if separable else "0.bias"), class_bias)
+        for name in self.class_layers:
+            nn.init.constant_(self.get_parameter(f"{name}.bias"), class_bias)
 
     def forward(self, features: dict[str, Tensor]) -> HeadOutputs:
         """Predictions of every level, concatenated in the order of the anchors."""

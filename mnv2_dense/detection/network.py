@@ -42,6 +42,11 @@ class Detector(nn.Module):
         self.head = head
         self.anchor_generator = anchor_generator
 
+    @property
+    def class_layers(self) -> list[str]:
+        """Names of the layers whose outputs are class logits."""
+        return [f"head.{name}" for name in self.head.class_layers]
+
     def forward(self, images: Tensor) -> DetectorOutputs:
         """Predictions for images [B, 3, H, W] (normalised RGB)."""
         outputs = self.head(self.backbone(images))

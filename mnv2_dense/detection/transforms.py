@@ -8,12 +8,13 @@ section 3.6, the zoom-out.
 
 import os
 import random
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 from typing_extensions import override
 
+from mnv2_dense.ops.resize import resize_legacy
 from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.structures import ImageSize
 
@@ -23,6 +24,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 from albumentations.augmentations.crops.transforms import BaseCrop
 
+Resize = Literal["bilinear", "legacy_bilinear"]
+"""OpenCV's bilinear, or that of TensorFlow 1 (see `resize_legacy`)."""
 Transformed = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 MIN_BOX_SIDE = 1.0
@@ -56,16 +59,20 @@ class DetectionTransform(Protocol):
             seed: Decides every random choice of this call.
 
         Returns:
-            uint8 [height, width, 3], float32 [M, 4] in its pixels, int64 [M].
+            uint8 [height, width, 3], or float32 0-255 where the transform does not round;
+            float32 [M, 4] in its pixels, int64 [M].
         """
         ...
 
 
 class EvalTransform:
-    """A plain bilinear resize to `size`; the aspect ratio is not kept."""
+    """A plain bilinear resize to `size`; the aspect ratio is not kept.
 
-    def __init__(self, size: ImageSize) -> None:
-        self._pipeline = _compose([_resize(size)])
+    Pictures resized by `legacy_bilinear` are not rounded, as those the releases were measured on.
+    """
+
+    def __init__(self, size: ImageSize, resize: Resize = "bilinear") -> None:
+        self._pipeline = _compose([_resize(size, resize, rounded=False)])
 
     def __call__(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int = 0
@@ -89,6 +96,7 @@ class TrainTransform:
         iou_crop: Probability of a crop.
         iou_crop_min_scale: Smallest ratio of crop side to picture side.
         horizontal_flip: Probability of the flip.
+        resize: How pictures are brought to `size`; always rounded, for the distortion.
     """
 
     def __init__(
@@ -101,13 +109,14 @@ class TrainTransform:
         iou_crop: float,
         iou_crop_min_scale: float,
         horizontal_flip: float,
+        resize: Resize = "bilinear",
     ) -> None:
         self._pipeline = _compose(
             [
                 Expand(expand_max_ratio, fill=mean, p=expand),
                 IoUCrop(iou_crop_min_scale, p=iou_crop),
                 A.HorizontalFlip(p=horizontal_flip),
-                _resize(size),
+                _resize(size, resize, rounded=True),
             ]
         )
         self._photometric = PhotometricDistortion(photometric)
@@ -219,6 +228,25 @@ class IoUCrop(BaseCrop):
         return kept
 
 
+class LegacyResize(A.Resize):
+    """A resize by TensorFlow 1's rule; masks take the nearest pixel.
+
+    Args:
+        size: Of the result.
+        rounded: Whether the picture is uint8 again; float32 0-255 otherwise.
+    """
+
+    def __init__(self, size: ImageSize, *, rounded: bool) -> None:
+        super().__init__(size.height, size.width)
+        self.rounded = rounded
+
+    @override
+    def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        """The resized picture."""
+        resized = resize_legacy(img, ImageSize(self.height, self.width))
+        return np.rint(resized).astype(np.uint8) if self.rounded else resized
+
+
 def _fits(crops: np.ndarray, boxes: np.ndarray, min_iou: float) -> np.ndarray:
     """Which crops hold the centre of a box that they overlap enough; all if there is no box."""
     if not len(boxes):
@@ -247,7 +275,9 @@ def _scale(size: ImageSize) -> np.ndarray:
     return np.array([size.width, size.height, size.width, size.height], dtype=np.float64)
 
 
-def _resize(size: ImageSize) -> A.Resize:
+def _resize(size: ImageSize, rule: Resize, *, rounded: bool) -> A.Resize:
+    if rule == "legacy_bilinear":
+        return LegacyResize(size, rounded=rounded)
     return A.Resize(size.height, size.width, interpolation=cv2.INTER_LINEAR)
 
 

@@ -38,6 +38,9 @@ class DeepLabV3Head(nn.Module):
     branches, ReLU and epsilon as in the release's `model.py`.
     """
 
+    class_layers = ("classifier",)
+    """Names of the layers whose outputs are class logits."""
+
     def __init__(
         self,
         tap: FeatureSpec,

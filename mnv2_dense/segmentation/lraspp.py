@@ -32,6 +32,9 @@ class LRASPPHead(nn.Module):
     and dropout may stand before the gated layer's logits, as in the other heads.
     """
 
+    class_layers = ("classifier", "low_level_classifier")
+    """Names of the layers whose outputs are class logits."""
+
     def __init__(
         self,
         tap: FeatureSpec,

@@ -47,6 +47,12 @@ class Segmenter(nn.Module):
         self.head = head
         self.auxiliary_head = auxiliary_head
 
+    @property
+    def class_layers(self) -> list[str]:
+        """Names of the layers whose outputs are class logits."""
+        auxiliary = [] if self.auxiliary_head is None else ["auxiliary_head.classifier"]
+        return [f"head.{name}" for name in self.head.class_layers] + auxiliary
+
     def forward(self, images: Tensor) -> SegmenterOutputs:
         """Predictions for images [B, 3, H, W] (normalised RGB)."""
         features = self.backbone(images)

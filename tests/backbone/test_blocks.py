@@ -276,3 +276,18 @@ def test_initial_weights_are_narrow_and_norms_do_nothing() -> None:
     assert not layer[0].bias.any()
     assert (layer[1].weight == 1).all()
     assert not layer[1].bias.any()
+
+
+@pytest.mark.parametrize(
+    ("channels", "least", "expected"),
+    [
+        *((8, 16, 16), (12, 16, 16), (15.9, 16, 16), (20, 16, 24), (24, 16, 24), (160, 16, 160)),
+        *((5, 12, 12), (11.2, 12, 12), (12, 12, 16)),  # the bound need not be a multiple
+    ],
+)
+def test_channels_have_a_least_number(channels: float, least: int, expected: int) -> None:
+    assert make_divisible(channels, least=least) == expected
+
+
+def test_the_least_number_is_the_divisor_unless_it_is_given() -> None:
+    assert [make_divisible(3, divisor) for divisor in (4, 8, 16)] == [4, 8, 16]

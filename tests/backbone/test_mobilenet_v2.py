@@ -10,6 +10,7 @@ from mnv2_dense.backbone.blocks import SamePadConv2d, Shortcut
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v2 import (
     DEEPLAB_TAP,
+    PUBLISHED_WIDTHS,
     SSD_TAPS,
     MobileNetV2,
     all_taps,
@@ -23,7 +24,7 @@ NARROW = 0.1
 
 
 def every_tap(width_mult: float = NARROW, output_stride: int = 32) -> tuple[str, ...]:
-    return tuple(t.name for t in all_taps(plan_blocks(width_mult, output_stride), width_mult))
+    return tuple(t.name for t in all_taps(plan_blocks(width_mult, output_stride), 1280))
 
 
 def parameters(module: nn.Module) -> int:
@@ -129,6 +130,82 @@ def test_weights_of_the_releases_1001_classes(width_mult: float, weights: int) -
 def test_the_smallest_published_classifier() -> None:
     """The paper's text says 7 million multiply-adds; its release's README 11 (1001 classes)."""
     assert multiply_adds(classifier_of(0.35, 1001), 96) == 11_935_408
+
+
+def test_least_channels_of_the_object_detection_api() -> None:
+    """The widths in its half-width SSDLite (minimum depth 16), stem first."""
+    narrow, wide = plan_blocks(0.5, 32), plan_blocks(0.5, 32, min_channels=16)
+    widths = [16, *[16] * 6, *[32] * 4, *[48] * 3, *[80] * 3, 160]
+    assert [wide[0].in_channels, *(plan.out_channels for plan in wide)] == widths
+    assert [plan.out_channels for plan in narrow] == [8, *widths[2:]]
+    with torch.device("meta"):
+        blocks: Any = MobileNetV2(SSD_TAPS, width_mult=0.5, min_channels=16).blocks
+    assert blocks[0].project[0].weight.shape == (16, 16, 1, 1)
+    assert blocks[1].expand[0].weight.shape == (96, 16, 1, 1)
+
+
+RELEASED_HALVES: dict[str, dict[str, Any]] = {
+    "detector": {"min_channels": 16, "last_channels": 640, "first_shortcut": False},
+    "segmenter": {"channel_divisor": 1},
+}
+"""How the half-width networks of the Object Detection API and of DeepLab are built."""
+HALF_CHANNELS = {
+    "detector": [16, 16, 16, 16, 16, 16, 16, *[32] * 4, *[48] * 3, *[80] * 3, 160],
+    "segmenter": [16, 8, 12, 12, 16, 16, 16, *[32] * 4, *[48] * 3, *[80] * 3, 160],
+}
+"""Of the stem and every bottleneck, as in the released files."""
+
+
+@pytest.mark.parametrize(("kind", "last"), [("detector", 640), ("segmenter", 1280)])
+def test_channels_of_the_released_halves(kind: str, last: int) -> None:
+    with torch.device("meta"):
+        backbone: Any = MobileNetV2(SSD_TAPS, width_mult=0.5, **RELEASED_HALVES[kind])
+    blocks = [block.project[0].out_channels for block in backbone.blocks]
+    assert [backbone.stem[0].out_channels, *blocks] == HALF_CHANNELS[kind]
+    inner = [block.depthwise[0].in_channels for block in backbone.blocks]
+    assert inner[1:] == [6 * channels for channels in HALF_CHANNELS[kind][1:-1]]
+    assert backbone.last[0].out_channels == last
+    assert [spec.channels for spec in backbone.specs] == [6 * 48, last]
+
+
+def test_the_last_layer_is_as_wide_as_it_is_told() -> None:
+    for width_mult, wanted, channels in ((0.5, None, 1280), (1.4, None, 1792), (1.4, 33, 33)):
+        with torch.device("meta"):
+            backbone = MobileNetV2(("last",), width_mult=width_mult, last_channels=wanted)
+        assert backbone.specs[0].channels == channels
+        assert backbone.last is not None
+        assert backbone.last[0].out_channels == channels
+
+
+@torch.no_grad()
+def test_the_first_shortcut_changes_what_is_computed_and_no_shape() -> None:
+    """Only where the first bottleneck keeps its channels; elsewhere the key means nothing."""
+    images = torch.randn(1, 3, 64, 64)
+    for width_mult, changes in ((NARROW, True), (0.5, False)):
+        torch.manual_seed(0)
+        plain, without = (
+            MobileNetV2(("block_0",), width_mult=width_mult, first_shortcut=first).eval()
+            for first in (True, False)
+        )
+        without.load_state_dict(plain.state_dict())
+        inner: Any = without.blocks[0]
+        expected = inner.project(inner.depthwise(without.stem(images)))
+        assert torch.equal(without(images)["block_0"], expected)
+        stem = plain.stem(images) if changes else 0
+        torch.testing.assert_close(plain(images)["block_0"], expected + stem)
+        assert bool(plain.stem(images).any())
+
+
+@torch.no_grad()
+def test_without_the_first_shortcut_the_others_stay() -> None:
+    torch.manual_seed(0)
+    network = MobileNetV2(("block_2",), width_mult=NARROW, first_shortcut=False).eval()
+    assert [block.shortcut for block in network.blocks] == ["none", "none", "bottleneck"]
+
+
+def test_published_widths_have_a_least_of_eight_channels() -> None:
+    for width_mult in PUBLISHED_WIDTHS:
+        assert plan_blocks(width_mult, 32) == plan_blocks(width_mult, 32, min_channels=8)
 
 
 @pytest.mark.parametrize(("taps", "expected"), [(SSD_TAPS, 2_223_872), ((DEEPLAB_TAP,), 1_811_712)])
@@ -402,7 +479,7 @@ def test_expansion_factor_by_hand(expansion: int, channels: int) -> None:
 @pytest.mark.parametrize("width_mult", [NARROW, 0.25, 0.35])
 def test_variants_run_at_any_width(width_mult: float, shortcut: Shortcut, expansion: int) -> None:
     """Below 0.28 even the first block keeps its channels, but not its expansion's depth."""
-    taps = tuple(t.name for t in all_taps(plan_blocks(width_mult, 32, expansion), width_mult))
+    taps = tuple(t.name for t in all_taps(plan_blocks(width_mult, 32, expansion), 1280))
     backbone = MobileNetV2(taps, width_mult=width_mult, shortcut=shortcut, expansion=expansion)
     maps = backbone(torch.randn(2, 3, 64, 64))
     assert [tuple(maps[spec.name].shape[1:2]) for spec in backbone.specs] == [

@@ -15,7 +15,13 @@ from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v1 import MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
 from mnv2_dense.backbone.timm_features import TimmFeatures
-from mnv2_dense.backbone.weights import classifier_state, from_torchvision, load_backbone
+from mnv2_dense.backbone.weights import (
+    change_epsilon,
+    classifier_state,
+    from_torchvision,
+    load_backbone,
+    load_layers,
+)
 from mnv2_dense.errors import UserError
 
 NARROW = 0.1
@@ -102,6 +108,52 @@ def test_checkpoint_of_a_run_is_loaded(tmp_path: Path) -> None:
     state["network.head.extras.0.0.0.weight"] = torch.zeros(3)
     load_backbone(target, save({"state_dict": state, "epoch": 3}, tmp_path / "last.ckpt"))
     assert_holds(target, source.state_dict())
+
+
+def test_a_classifier_of_ours_gives_its_backbone(tmp_path: Path) -> None:
+    source, target = Classifier(narrow(), 3), narrow()
+    state = source.state_dict()
+    for content in (state, {"state_dict": state, "epoch": 3}):
+        load_backbone(target, save(content, tmp_path / "c.ckpt"))
+        assert_holds(target, source.backbone.state_dict())
+
+
+def test_layers_that_a_backbone_has_not_are_returned(tmp_path: Path) -> None:
+    path = save(torchvision_state(), tmp_path / "w.pth")
+    assert load_backbone(narrow(), path) == ["classifier.bias", "classifier.weight"]
+    spare = load_backbone(narrow("block_15"), path)
+    assert {name.split(".")[0] for name in spare} == {"blocks", "classifier", "last"}
+    assert {name for name in spare if name.startswith("blocks.")} == {
+        name for name in narrow().state_dict() if name.startswith("blocks.16.")
+    }
+    assert load_layers(narrow(), narrow().state_dict(), "here") == []
+
+
+def test_layers_of_no_known_name_are_refused() -> None:
+    state = {**narrow().state_dict(), "blocks.17.x": torch.ones(1), "neck.weight": torch.ones(1)}
+    with pytest.raises(UserError, match=r"^here: weights of another.*neck.weight is not in the"):
+        load_layers(narrow(), state, "here")
+
+
+def test_another_epsilon_computes_what_the_trained_one_did() -> None:
+    torch.manual_seed(0)
+    trained, other = (nn.BatchNorm2d(4, eps=epsilon).double().eval() for epsilon in (1e-5, 1e-3))
+    for tensor in trained.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(1e-6, 1e-2)
+    other.load_state_dict(trained.state_dict())
+    images = torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    assert not torch.allclose(trained(images), other(images), rtol=1e-2)
+    change_epsilon(nn.Sequential(other), 1e-5)
+    torch.testing.assert_close(trained(images), other(images), rtol=1e-12, atol=1e-12)
+
+
+def test_the_same_epsilon_changes_nothing() -> None:
+    norm = nn.BatchNorm2d(4, eps=1e-5)
+    nn.init.uniform_(norm.weight)
+    before = norm.weight.clone()
+    change_epsilon(nn.Sequential(norm, nn.BatchNorm2d(2, track_running_stats=False)), norm.eps)
+    assert torch.equal(norm.weight, before)
 
 
 def test_a_shorter_backbone_takes_what_it_has(tmp_path: Path) -> None:

@@ -108,6 +108,13 @@ def test_ablations_reach_the_blocks(linear: bool, shortcut: str, expansion: int)
     assert block.depthwise[0].in_channels == 24 * expansion
 
 
+def test_the_least_channels_reach_the_blocks() -> None:
+    config = {"width_mult": 0.5, "min_channels": 32}
+    network = shapes_of(Backbone.model_validate(config))
+    assert [block.project[0].out_channels for block in network.blocks[:7]] == [32] * 7
+    assert network.stem[0].out_channels == 32
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -11,7 +11,6 @@ from mnv2_dense.builders.detection import (
     build_decoder,
     build_loss,
     build_network,
-    build_task,
     coarsest_stride,
     count_classes,
     read_split,
@@ -22,8 +21,10 @@ from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.network import Detector
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
+from mnv2_dense.images import read_image
 from mnv2_dense.ops.count import count_layers
-from mnv2_dense.structures import Category
+from mnv2_dense.ops.resize import resize_legacy
+from mnv2_dense.structures import Category, SampleKey
 from tests.commands import tiny
 from tests.commands.tiny import COCO_CONFIG
 
@@ -132,6 +133,8 @@ def test_focal_loss_starts_from_its_prior(name: str, prior: float, head: str) ->
 def test_decoder_fits_the_loss(loss: str, activation: str) -> None:
     config = config_of(f"loss.classification={loss}", "decode.max_detections=5")
     decoder = build_decoder(config)
+    assert decoder.nms == "per_class"
+    assert build_decoder(config_of("decode.nms=across_classes")).nms == "across_classes"
     assert (decoder.activation, decoder.max_detections) == (activation, 5)
     assert build_loss(config).classification == loss
 
@@ -140,21 +143,6 @@ def test_norms_take_the_configs_epsilon_and_momentum() -> None:
     network = build_network(config_of("backbone.norm_epsilon=0.5", "backbone.norm_momentum=0.2"), 2)
     norms = [each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
     assert {(norm.eps, norm.momentum) for norm in norms} == {(0.5, 0.2)}
-
-
-def test_pretrained_weights_are_loaded_only_when_asked_for(tmp_path: Path) -> None:
-    source = build_network(config_of(), 2).backbone
-    for parameter in source.parameters():
-        torch.nn.init.constant_(parameter, 0.125)
-    torch.save(source.state_dict(), tmp_path / "backbone.pt")
-    config = config_of(f"backbone.weights={tmp_path / 'backbone.pt'}")
-    for pretrained in (False, True):
-        task = build_task(config, CATEGORIES, pretrained=pretrained)
-        weights = [
-            parameter.eq(0.125).all()
-            for parameter in task.network.get_submodule("backbone").parameters()
-        ]
-        assert all(weights) is pretrained
 
 
 def test_data_paths_may_be_absolute(tmp_path: Path) -> None:
@@ -172,6 +160,40 @@ def test_data_of_a_config(shapes_set: Path) -> None:
     batch = next(iter(data.train_dataloader()))
     assert batch.images.shape == (4, 3, 64, 64)
     assert build_data(config, None, val).train_dataset is None
+
+
+def test_the_configs_resize_reaches_both_splits(shapes_set: Path) -> None:
+    overrides = (f"data.root={shapes_set}", "input.height=96", "input.width=80")
+    plain, legacy = config_of(*overrides), config_of(*overrides, "input.resize=legacy_bilinear")
+    train, val = read_split(plain, "train"), read_split(plain, "val")
+    images = []
+    for config in (plain, legacy):
+        data = build_data(config, train, val)
+        assert data.val_dataset is not None
+        images.append(data.val_dataset[SampleKey(0, 0)].image)
+        assert next(iter(data.train_dataloader())).images.dtype == torch.uint8
+    expected = resize_legacy(read_image(val.path(0)), input_size(legacy))
+    assert images[1].permute(1, 2, 0).numpy().tolist() == expected.tolist()
+    assert images[0].dtype == torch.uint8
+    assert not torch.equal(images[0].float(), images[1])
+
+
+def test_training_pictures_are_resized_by_the_configs_rule(shapes_set: Path) -> None:
+    off = [f"augmentation.{step}=0" for step in ("photometric", "expand", "iou_crop")]
+    config = config_of(
+        *off,
+        "augmentation.horizontal_flip=0",
+        "input.resize=legacy_bilinear",
+        f"data.root={shapes_set}",
+        "input.height=96",
+    )
+    train, val = read_split(config, "train"), read_split(config, "val")
+    data = build_data(config, train, val)
+    assert data.train_dataset is not None
+    image = data.train_dataset[SampleKey(0, 0)].image
+    expected = resize_legacy(read_image(train.path(0)), input_size(config)).round()
+    assert image.dtype == torch.uint8
+    assert image.permute(1, 2, 0).numpy().tolist() == expected.tolist()
 
 
 def test_classes_may_be_counted_without_data() -> None:

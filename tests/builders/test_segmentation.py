@@ -323,19 +323,6 @@ def test_inference_of_a_config() -> None:
     assert {name: found[name] for name in expected} == expected
 
 
-def test_pretrained_weights_are_loaded_only_when_asked_for(tmp_path: Path) -> None:
-    source = build_network(config_of(), 3).backbone
-    for parameter in source.parameters():
-        nn.init.constant_(parameter, 0.125)
-    torch.save(source.state_dict(), tmp_path / "backbone.pt")
-    config = config_of(f"backbone.weights={tmp_path / 'backbone.pt'}")
-    for pretrained in (False, True):
-        task = build_task(config, CATEGORIES, pretrained=pretrained)
-        backbone = task.network.get_submodule("backbone")
-        weights = [parameter.eq(0.125).all() for parameter in backbone.parameters()]
-        assert all(weights) is pretrained
-
-
 def test_classes_are_named_or_numbered() -> None:
     assert read_categories(config_of("data.classes=[void, cat]")) == ((0, "void"), (1, "cat"))
     config = config_of("data.classes=null", "data.num_classes=3")

@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
+from mnv2_dense.backbone.blocks import SamePadConv2d
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v1 import MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
 from mnv2_dense.backbone.weights import classifier_state
+from mnv2_dense.builders.backbones import build_classifier
 from mnv2_dense.commands.classify import (
     PUBLISHED_WIDTHS,
     ImageClassifier,
@@ -20,11 +23,18 @@ from mnv2_dense.commands.classify import (
     find_width,
     name_classes,
     open_classifier,
+    open_classifier_checkpoint,
+    parse_stored,
 )
 from mnv2_dense.commands.column import Source
-from mnv2_dense.config.classification import ClassifierBackbone, ClassifierInput
+from mnv2_dense.config.classification import (
+    ClassifierBackbone,
+    ClassifierConfig,
+    ClassifierInput,
+)
 from mnv2_dense.errors import UserError
-from tests.commands.classifiers import reference
+from mnv2_dense.ops.state_dict import read_checkpoint
+from tests.commands.classifiers import CLASS_NAMES, classifier_checkpoint, reference
 
 SIZE = 64
 LAST = MobileNetV1.default_taps.classification
@@ -148,3 +158,103 @@ def test_names_by_the_number_of_classes() -> None:
     assert name_classes(1001)[:2] == ["background", "tench"]
     assert len(name_classes(1001)) == 1001
     assert name_classes(2) == ["class 0", "class 1"]
+
+
+# Checkpoints that hold their own config
+
+PATH = Path("c.ckpt")
+
+
+def test_a_checkpoint_is_built_and_fed_as_its_own_config_says(tmp_path: Path) -> None:
+    content = classifier_checkpoint()
+    classifier = open_classifier_checkpoint(content, PATH, top=3)
+    norms = [each for each in classifier.network.modules() if isinstance(each, nn.BatchNorm2d)]
+    assert {norm.eps for norm in norms} == {0.001}
+    assert any(isinstance(each, SamePadConv2d) for each in classifier.network.modules())
+    stored = content["state_dict"]
+    loaded = classifier.network.state_dict()
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in loaded.items())
+    path = picture(tmp_path / "a.png")
+    with Image.open(path) as image:
+        shown = classifier.transform(image)
+        expected = build_transform(
+            ClassifierInput(height=64, width=96, mean=(127.5,) * 3, std=(127.5,) * 3)
+        )(image)
+    assert torch.equal(shown, expected)
+    found = classes_of(classifier, path)
+    scores = classifier.network(shown[None])[0].softmax(0)
+    assert [each["label"] for each in found] == scores.topk(3).indices.tolist()
+    assert [each["name"] for each in found] == [CLASS_NAMES[each["label"]] for each in found]
+
+
+def test_a_checkpoints_config_can_be_changed() -> None:
+    """Key by key: what is not named stays as it is stored."""
+    content = classifier_checkpoint()
+    before = copy.deepcopy(content["mnv2_dense"])
+    config = parse_stored(content["mnv2_dense"]["config"], ["input.height=128"], "c.ckpt")
+    assert (config.input.height, config.input.width, config.input.std) == (128, 96, (127.5,) * 3)
+    assert (config.backbone.width_mult, config.backbone.norm_epsilon) == (0.1, 0.001)
+    plain = open_classifier_checkpoint(content, PATH)
+    changed = open_classifier_checkpoint(
+        content, PATH, ["backbone.padding=symmetric", "backbone.norm_epsilon=0.5"]
+    )
+    images = torch.randn(1, 3, SIZE, SIZE)
+    assert not torch.allclose(plain.network(images), changed.network(images))
+    assert content["mnv2_dense"] == before
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"input": 5}, "input is a section, not 5"),
+        ({"input": {"height": "tall"}}, 'input.height cannot be "tall"'),
+        ({"colour": 1}, "colour is no known key"),
+        ({"backbone": {"output_stride": 16}}, "output_stride is 32 in classifiers, not 16"),
+        ({"backbone": {"weights": "a.pth"}}, "weights is not for classifiers"),
+        ({"backbone": {"name": "timm/a"}}, "the classifiers of timm's models are not built here"),
+        ({"backbone": {"width_mult": 0.35}}, "c.ckpt: weights of another architecture"),
+    ],
+)
+def test_a_checkpoint_with_a_config_that_does_not_fit(config: dict[str, Any], words: str) -> None:
+    content = classifier_checkpoint()
+    content["mnv2_dense"]["config"] |= config
+    with pytest.raises(UserError) as caught:
+        open_classifier_checkpoint(content, PATH)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_with_other_classes_than_its_weights() -> None:
+    content = classifier_checkpoint()
+    content["mnv2_dense"]["categories"].pop()
+    with pytest.raises(UserError, match=r"classifier\.weight is 4x1280 in the file and 3x1280 in"):
+        open_classifier_checkpoint(content, PATH)
+    del content["mnv2_dense"]["categories"]
+    with pytest.raises(UserError, match="not a checkpoint of mnv2_dense"):
+        open_classifier_checkpoint(content, PATH)
+
+
+@pytest.mark.parametrize("change", ["shortcut=none", "linear_bottleneck=false"])
+def test_another_variant_of_a_classifier_is_refused_though_its_weights_fit(change: str) -> None:
+    key, _, value = change.partition("=")
+    words = f"c.ckpt: was trained with backbone.{key}="
+    with pytest.raises(UserError, match=words):
+        open_classifier_checkpoint(classifier_checkpoint(), PATH, [f"backbone.{change}"])
+    own = {"width_mult": 0.1, key: False if value == "false" else value}
+    stored = classifier_checkpoint(backbone=own)
+    assert len(open_classifier_checkpoint(stored, PATH).names) == 4
+    plain = {"linear_bottleneck": "true", "shortcut": "bottleneck"}[key]
+    with pytest.raises(UserError, match=words):
+        open_classifier_checkpoint(stored, PATH, [f"backbone.{key}={plain}"])
+
+
+def test_the_releases_classifier_of_1001_classes(tmp_path: Path) -> None:
+    names = name_classes(1001)
+    config = ClassifierConfig.model_validate({"backbone": {"width_mult": 0.35}})
+    network = build_classifier(config.backbone, 1001)
+    card = {"config": config.model_dump(mode="json"), "categories": list(enumerate(names))}
+    content = {"state_dict": network.state_dict(), "mnv2_dense": card}
+    torch.save(content, tmp_path / "c.ckpt")
+    opened = open_classifier_checkpoint(read_checkpoint(tmp_path / "c.ckpt"), PATH)
+    assert opened.names[:2] == ["background", "tench"]
+    assert len(opened.names) == 1001

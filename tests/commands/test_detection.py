@@ -2,13 +2,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import nn
 
-from mnv2_dense.builders.detection import read_split
+from mnv2_dense.builders.detection import build_task, read_split
+from mnv2_dense.builders.parts import input_size
+from mnv2_dense.commands.column import Source
+from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.detection import DetectionColumn, detections_of
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.drawing import GAP
+from mnv2_dense.ops.resize import resize_legacy
 from mnv2_dense.structures import Category, ImageSize
 from tests.commands.tiny import config_of
 
@@ -49,6 +57,29 @@ def test_boxes_are_drawn_on_both_sides(index: DetectionIndex) -> None:
 def test_a_split_is_described(index: DetectionIndex) -> None:
     boxes = sum(len(index.targets(i).labels) for i in range(len(index)))
     assert column_with(index).describe_split(index) == f"6 images, {boxes} boxes"
+
+
+@pytest.mark.parametrize("rule", ["bilinear", "legacy_bilinear"])
+def test_a_prediction_resizes_as_the_config_says(tmp_path: Path, rule: str) -> None:
+    """The network is shown what evaluation would show it, rounded or not."""
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    config = config_of(Path("data"), f"input.resize={rule}", "input.width=96")
+    task = build_task(config, CATEGORIES).eval()
+    shown: list[torch.Tensor] = []
+
+    def see(_: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        shown.append(inputs[0])
+
+    task.network.register_forward_pre_hook(see)
+    column = column_of(config, task, CATEGORIES)
+    column.predict(Source(tmp_path / "a.png", 1, "drawn"), tmp_path)
+    size = input_size(config)
+    expected = resize_legacy(pixels, size)
+    if rule == "bilinear":
+        expected = cv2.resize(pixels, (size.width, size.height))
+    images = torch.from_numpy(expected).permute(2, 0, 1)[None]
+    torch.testing.assert_close(shown[0], task.normalize(images), rtol=0, atol=0)
 
 
 def test_detections_of_an_image_out_of_coco_results() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mnv2_dense.builders import build_task
-from mnv2_dense.commands.opening import load_weights, open_checkpoint
+from mnv2_dense.commands.opening import check_kind, load_weights, open_checkpoint, stored_config
 from mnv2_dense.config.schema import DetectionConfig, SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.task import SegmentationTask
@@ -76,7 +76,9 @@ def test_other_classes_than_the_checkpoints_are_refused(
         open_checkpoint(segmentation_run / "checkpoints" / "last.ckpt", overrides)
 
 
-@pytest.mark.parametrize("change", ["shortcut=none", "linear_bottleneck=false"])
+@pytest.mark.parametrize(
+    "change", ["shortcut=none", "linear_bottleneck=false", "first_shortcut=false"]
+)
 def test_another_variant_of_the_network_is_refused_though_its_weights_fit(
     trained_run: Path, shapes_set: Path, change: str
 ) -> None:
@@ -88,3 +90,28 @@ def test_another_variant_of_the_network_is_refused_though_its_weights_fit(
     outcome = run_tool(*arguments, f"training.output={trained_run.parents[1]}")
     assert outcome.code == 2
     assert "was trained with backbone.shortcut=bottleneck" in outcome.err
+
+
+def test_a_stored_config_is_for_this_machine(trained_run: Path, tmp_path: Path) -> None:
+    content = torch.load(trained_run / "checkpoints" / "last.ckpt", weights_only=True)
+    content["mnv2_dense"]["config"]["training"].update(accelerator="gpu", devices=8, seed=3)
+    torch.save(content, tmp_path / "gpu.ckpt")
+    config = stored_config(tmp_path / "gpu.ckpt", ["training.epochs=9"])
+    training = config.training
+    assert (training.accelerator, training.devices, training.epochs) == ("auto", "auto", 9)
+    assert (training.seed, config.backbone.width_mult) == (3, 0.35)
+    with pytest.raises(UserError, match=r"did you mean training\.epochs"):
+        stored_config(tmp_path / "gpu.ckpt", ["training.epoch=9"])
+    torch.save({"state_dict": content["state_dict"]}, tmp_path / "bare.ckpt")
+    with pytest.raises(UserError, match="no config inside"):
+        stored_config(tmp_path / "bare.ckpt")
+
+
+def test_the_kind_of_task_is_checked(segmentation_run: Path, shapes_set: Path) -> None:
+    _, _, task = open_checkpoint(segmentation_run / "checkpoints" / "last.ckpt")
+    path = Path("a.ckpt")
+    check_kind(task, {"task": "segmentation"}, path)
+    others: list[tuple[object, str]] = [({"task": "detection"}, "detection"), (3, "None")]
+    for stored, given in others:
+        with pytest.raises(UserError, match=f"^a.ckpt: a checkpoint of task {given}, but the"):
+            check_kind(task, stored, path)

@@ -14,8 +14,8 @@ from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
 from mnv2_dense.commands.outputs import MANIFEST
 from mnv2_dense.commands.predict import number_pictures
-from tests.commands.classifiers import reference
-from tests.commands.tiny import Outcome, read_json, run_tool, tree
+from tests.commands.classifiers import CLASS_NAMES, classifier_checkpoint, reference
+from tests.commands.tiny import CONFIG, NETWORK, Outcome, read_json, run_tool, tree
 
 WIDTH, HEIGHT = 90, 60
 ORIENTATION, ROTATED = 0x0112, 6
@@ -284,6 +284,68 @@ def test_own_classifiers_name_pictures_too(tmp_path: Path) -> None:
     assert "class 1 " in outcome.out
 
 
+@pytest.fixture(scope="module")
+def stored_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stored") / "classifier.ckpt"
+    torch.save(classifier_checkpoint(), path)
+    return path
+
+
+def test_a_classifier_with_its_own_config_opens_by_itself(
+    stored_classifier: Path, tmp_path: Path
+) -> None:
+    """Its width is none that is looked for, and its classes have names of their own."""
+    source = picture(tmp_path / "a.png")
+    arguments = (source, "--weights", stored_classifier, "--out", tmp_path / "out", "--top", 2)
+    outcome = run_tool("predict", *arguments).require_success()
+    (record,) = read_json(tmp_path / "out" / "classes.json")
+    assert {each["name"] for each in record["classes"]} < set(CLASS_NAMES)
+    shown = ", ".join(f"{each['name']} {each['score']:.1%}" for each in record["classes"])
+    assert outcome.out.splitlines()[0] == f"{source}: {shown}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--score-threshold", "0.5"], "--score-threshold is for detectors; "),
+        (["backbone.padin=same"], "did you mean backbone.padding?"),
+        (["backbone.width_mult=0.35"], "weights of another architecture"),
+        (["backbone.shortcut=none"], "was trained with backbone.shortcut=bottleneck"),
+        (["task=detection"], 'task cannot be "detection"; allowed: classification'),
+    ],
+)
+def test_what_a_classifier_with_its_own_config_is_not_asked_for(
+    stored_classifier: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    given = (picture(tmp_path / "a.png"), *arguments, "--weights", stored_classifier)
+    outcome = run_tool("predict", *given, "--out", tmp_path / "out")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert words in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_predictions_take_a_classifier(stored_classifier: Path, shapes_set: Path) -> None:
+    config, data = (CONFIG, *NETWORK), f"data.root={shapes_set}"
+    for arguments in ((stored_classifier,), (*config, data, "--weights", stored_classifier)):
+        outcome = run_tool("evaluate", *arguments)
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert f"error: {stored_classifier}: a classifier, which has no task" in outcome.err
+        assert "tools/predict.py --weights, or give it as backbone.weights" in outcome.err
+
+
+def test_no_run_goes_on_from_a_classifier(
+    trained_run: Path, stored_classifier: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    """Nor from one that holds what a run's checkpoint holds."""
+    last = torch.load(trained_run / "checkpoints" / "last.ckpt", weights_only=True)
+    classifier = torch.load(stored_classifier, weights_only=True)
+    torch.save({**last, **classifier}, tmp_path / "c.ckpt")
+    arguments = (CONFIG, *NETWORK, f"data.root={shapes_set}", f"training.output={tmp_path / 'r'}")
+    outcome = run_tool("train", *arguments, "--resume", tmp_path / "c.ckpt")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "c.ckpt: a classifier, which has no task" in outcome.err
+
+
 def test_a_rotated_photo_is_named_upright(classifier: Path, tmp_path: Path) -> None:
     upright, photo = tmp_path / "upright.png", picture(tmp_path / "a.png", orientation=ROTATED)
     with Image.open(photo) as image:
@@ -350,7 +412,10 @@ def test_a_failed_download_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         (["--score-threshold", "0.5"], "--score-threshold is for detectors; "),
         (["--top", "0"], "--top is at least 1, not 0"),
         (["input.heigth=3"], "did you mean input.height?"),
-        (["decode.max_detections=3"], "decode is no known key; allowed here: input, backbone"),
+        (
+            ["decode.max_detections=3"],
+            "decode is no known key; allowed here: task, name, input, backbone",
+        ),
     ],
 )
 def test_what_a_classifier_is_not_asked_for(

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -492,3 +493,83 @@ def test_print_config_of_a_segmenter_is_a_config_again(tmp_path: Path) -> None:
     outcome = run_tool("train", SEGMENTATION_CONFIG, *options, "--print-config").require_success()
     (tmp_path / "again.yaml").write_text(outcome.out)
     assert load_config(tmp_path / "again.yaml") == load_config(SEGMENTATION_CONFIG, options)
+
+
+# Runs that begin with a checkpoint
+
+STILL = ("optimizer.learning_rate=1e-30", "backbone.norm_momentum=1e-30")
+"""A run whose weights stay where they began."""
+
+
+def without_counters(content: dict[str, Any]) -> dict[str, torch.Tensor]:
+    state = content["state_dict"]
+    return {name: state[name] for name in state if not name.endswith("num_batches_tracked")}
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    trained_run: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    last = trained_run / "checkpoints" / "last.ckpt"
+    outcome = train(shapes_set, tmp_path, *STILL, "--weights", last).require_success()
+    before, after = checkpoint(trained_run), checkpoint(only_run(tmp_path))
+    assert f"{last}: {len(before['state_dict'])} tensors loaded\n" in outcome.out
+    assert after["global_step"] == STEPS
+    expected = without_counters(before)
+    for name, tensor in without_counters(after).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_checkpoint_is_trained_on_with_its_own_config(trained_run: Path, tmp_path: Path) -> None:
+    """Data, network and recipe are the run's; overrides change them, and the machine is here's."""
+    content = torch.load(trained_run / "checkpoints" / "last.ckpt", weights_only=True)
+    content["mnv2_dense"]["config"]["training"].update(accelerator="gpu", devices=8)
+    path = tmp_path / "gpu.ckpt"
+    torch.save(content, path)
+    overrides = [f"training.output={tmp_path / 'runs'}", "training.accelerator=cpu", *STILL]
+    outcome = run_tool("train", path, *overrides).require_success()
+    assert f"{path}: {len(content['state_dict'])} tensors loaded\n" in outcome.out
+    run = only_run(tmp_path / "runs")
+    config, before = load_config(run / "config.yaml"), load_config(trained_run / "config.yaml")
+    assert (config.data, config.head, config.name) == (before.data, before.head, before.name)
+    assert (config.training.devices, config.optimizer.learning_rate) == ("auto", 1e-30)
+    stem = "network.backbone.stem.0.weight"
+    after = checkpoint(run)["state_dict"]
+    torch.testing.assert_close(after[stem], content["state_dict"][stem], rtol=1e-4, atol=1e-6)
+    run_tool("evaluate", run / "checkpoints" / "best.ckpt", "--out", tmp_path / "e")
+    assert (tmp_path / "e" / "metrics.json").is_file()
+
+
+def test_a_dry_run_of_a_checkpoint_writes_nothing(trained_run: Path, tmp_path: Path) -> None:
+    last = trained_run / "checkpoints" / "last.ckpt"
+    overrides = (f"training.output={tmp_path}", "training.accelerator=cpu")
+    outcome = run_tool("train", last, *overrides, "--dry-run").require_success()
+    assert "tensors loaded" in outcome.out
+    assert not tree(tmp_path)
+
+
+def test_other_classes_train_on_with_random_class_layers(
+    trained_run: Path, shapes_set: Path, tmp_path: Path
+) -> None:
+    content = torch.load(trained_run / "checkpoints" / "last.ckpt", weights_only=True)
+    content["mnv2_dense"]["categories"][0][1] = "dog"
+    torch.save(content, tmp_path / "dog.ckpt")
+    arguments = (*STILL, "--weights", tmp_path / "dog.ckpt")
+    outcome = train(shapes_set, tmp_path / "runs", *arguments).require_success()
+    assert "8 of the layers of class logits random, as the classes differ" in outcome.out
+    expected = without_counters(content)
+    changed = {
+        name
+        for name, tensor in without_counters(checkpoint(only_run(tmp_path / "runs"))).items()
+        if not torch.allclose(tensor, expected[name], rtol=1e-4, atol=1e-6)
+    }
+    assert {name.rpartition(".")[0] for name in changed} == {
+        f"network.head.class_branches.{level}.1" for level in range(4)
+    }
+
+
+def test_the_config_in_a_checkpoint_is_printed(trained_run: Path, tmp_path: Path) -> None:
+    last = trained_run / "checkpoints" / "last.ckpt"
+    outcome = run_tool("train", last, "training.epochs=7", "--print-config").require_success()
+    (tmp_path / "config.yaml").write_text(outcome.out)
+    printed = load_config(tmp_path / "config.yaml")
+    assert (printed.training.epochs, printed.backbone.width_mult) == (7, 0.35)

@@ -4,6 +4,7 @@ import pytest
 
 from mnv2_dense.config.classification import ClassifierConfig
 from mnv2_dense.config.loader import parse_overrides
+from mnv2_dense.config.schema import CONFIGS
 from mnv2_dense.errors import UserError
 
 
@@ -18,6 +19,11 @@ def test_defaults_are_those_of_torchvisions_weights() -> None:
     assert config.input.std == pytest.approx([255 * std for std in (0.229, 0.224, 0.225)])
     assert (config.backbone.name, config.backbone.norm_epsilon) == ("mobilenet_v2", 1e-5)
     assert config.backbone.padding == "symmetric"
+
+
+def test_a_classifier_has_a_task_of_its_own_that_none_can_train() -> None:
+    assert (parse().task, parse().name) == ("classification", "classifier")
+    assert parse().task not in CONFIGS
 
 
 def test_only_a_given_width_counts_as_given() -> None:
@@ -37,7 +43,9 @@ def test_the_release_is_built_as_it_was_trained() -> None:
     [
         ("input.heigth=96", "did you mean input.height?"),
         ("input.height=16", "a whole number from 32 to 4096"),
-        ("task=detection", "task is no known key; allowed here: input, backbone"),
+        ("task=detection", 'task cannot be "detection"; allowed: classification'),
+        ("name=a/b", "name cannot be"),
+        ("data.root=x", "data is no known key; allowed here: task, name, input, backbone"),
         ("backbone.name=vgg", "backbone.name cannot be"),
         ("backbone.weights=imagenet", "--weights"),
         ("backbone.output_stride=16", "output_stride is 32 in classifiers, not 16"),
@@ -53,6 +61,7 @@ def test_what_is_not_allowed(override: str, words: str) -> None:
 
 
 def test_every_key_is_documented() -> None:
-    schema: dict[str, Any] = ClassifierConfig.model_json_schema()["$defs"]
-    for section in schema.values():
+    schema: dict[str, Any] = ClassifierConfig.model_json_schema()
+    assert all(schema["properties"][key]["description"] for key in ("task", "name"))
+    for section in schema["$defs"].values():
         assert all("description" in key for key in section["properties"].values())

@@ -132,11 +132,11 @@ def test_configs_are_frozen(file: Path) -> None:
         ),
         (
             "input: 5\n",
-            "config.yaml:1: input is a section, not 5; its keys: height, width, mean, std",
+            "config.yaml:1: input is a section, not 5; its keys: height, width, mean, std, resize",
         ),
         (
             "input: []\n",
-            "config.yaml:1: input is a section, not []; its keys: height, width, mean, std",
+            "config.yaml:1: input is a section, not []; its keys: height, width, mean, std, resize",
         ),
         (
             "data:\n  root: 1.5\n",
@@ -177,7 +177,7 @@ def test_mistakes_in_a_file(file: Path, text: str | bytes, message: str) -> None
             "name.x=1",
             "name holds a value, so name.x cannot exist; set name=",
         ),
-        ("input=5", "input is a section; set one of its keys: height, width, mean, std"),
+        ("input=5", "input is a section; set one of its keys: height, width, mean, std, resize"),
         ("epochs", "no `=`; write key.path=value, as in training.epochs=10"),
         ("training.compile=1", "training.compile cannot be 1; allowed: true or false"),
     ],
@@ -199,7 +199,8 @@ def test_every_mistake_is_told_at_once(file: Path) -> None:
     assert message.splitlines() == [
         "config.yaml: 6 mistakes",
         "  config.yaml:4: training.epochs is given twice, first on line 3; keep one",
-        "  override 1 (input=5): input is a section; set one of its keys: height, width, mean, std",
+        "  override 1 (input=5): input is a section; set one of its keys: height, width, mean, "
+        "std, resize",
         "  config.yaml:1: nam is no known key; did you mean name?",
         "  config.yaml:3: training.epochs cannot be true; allowed: a whole number of at least 1",
         "  config.yaml:6: loss.focal_gamma cannot be -1; allowed: a number of at least 0",

@@ -108,7 +108,10 @@ def test_no_network_has_such_a_width(width: str) -> None:
     assert "backbone.width_mult cannot be" in refusal(f"width_mult={width}")
 
 
-VARIANTS = ("expansion=3", "linear_bottleneck=false", "shortcut=none")
+VARIANTS = (
+    *("expansion=3", "min_channels=16", "channel_divisor=1", "last_channels=640"),
+    *("first_shortcut=false", "linear_bottleneck=false", "shortcut=none"),
+)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -122,7 +125,10 @@ def test_variants_are_mobilenet_v2s(variant: str) -> None:
 
 
 def test_variants_at_their_own_values_are_no_mistake() -> None:
-    own = ("expansion=6", "linear_bottleneck=true", "shortcut=bottleneck")
+    own = (
+        *("expansion=6", "min_channels=8", "channel_divisor=8", "last_channels=null"),
+        *("first_shortcut=true", "linear_bottleneck=true", "shortcut=bottleneck"),
+    )
     assert backbone("name=mobilenet_v1", *own) == Backbone(name="mobilenet_v1")
 
 
@@ -131,6 +137,13 @@ def test_variants_at_their_own_values_are_no_mistake() -> None:
     [
         ("expansion=0", "a whole number from 1 to 64"),
         ("expansion=2.5", "a whole number from 1 to 64"),
+        ("min_channels=0", "a whole number from 1 to 1024"),
+        ("min_channels=1025", "a whole number from 1 to 1024"),
+        ("channel_divisor=0", "a whole number from 1 to 1024"),
+        ("channel_divisor=2.5", "a whole number from 1 to 1024"),
+        ("last_channels=0", "a whole number from 1 to 65536 or null"),
+        ("last_channels=65537", "a whole number from 1 to 65536 or null"),
+        ("first_shortcut=1", "true or false"),
         ("shortcut=both", "one of bottleneck, expansion, none"),
         ("linear_bottleneck=relu6", "true or false"),
         ("output_stride=4", "one of 8, 16, 32"),
@@ -140,6 +153,27 @@ def test_variants_at_their_own_values_are_no_mistake() -> None:
 )
 def test_what_a_backbone_may_hold(override: str, words: str) -> None:
     assert refusal(override).endswith(f"allowed: {words}")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("input.resize=nearest", "input.resize cannot be"),
+        ("decode.nms=fast", "allowed: one of per_class, across_classes"),
+    ],
+)
+def test_what_a_detector_may_hold(override: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_config({}, [override])
+    assert words in str(caught.value)
+
+
+def test_only_detectors_choose_how_pictures_are_resized() -> None:
+    detector = parse_config({}, ["input.resize=legacy_bilinear"])
+    assert isinstance(detector, DetectionConfig)
+    assert detector.input.resize == "legacy_bilinear"
+    with pytest.raises(UserError, match=r"input\.resize is no known key"):
+        parse_config({}, ["task=segmentation", "input.resize=legacy_bilinear"])
 
 
 def test_timm_models_have_their_own_padding() -> None:
@@ -152,6 +186,9 @@ def test_what_old_runs_stored_still_loads() -> None:
     old = parse_config({"backbone": OLD_BACKBONE, "head": OLD_DETECTION_HEAD})
     assert isinstance(old, DetectionConfig)
     assert (old.backbone.norm_epsilon, old.backbone.weights) == (0.001, "imagenet")
+    assert (old.backbone.min_channels, old.input.resize, old.decode.nms) == (
+        *(8, "bilinear", "per_class"),
+    )
     assert (old.head.name, old.head.taps) == ("ssdlite", None)
     old = parse_config(
         {"task": "segmentation", "backbone": OLD_BACKBONE, "head": OLD_SEGMENTATION_HEAD}

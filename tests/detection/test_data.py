@@ -12,6 +12,8 @@ from mnv2_dense.detection.data import DetectionDataset, collate
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
+from mnv2_dense.images import read_image
+from mnv2_dense.ops.resize import resize_legacy
 from mnv2_dense.structures import BoxTargets, DetectionSample, ImageSize, SampleKey
 from tests.detection.coco_folder import HEIGHT, WIDTH, Folder, content
 
@@ -32,6 +34,20 @@ def test_sample(folder: Folder) -> None:
     assert targets.boxes[0].tolist() == [3, 4, 33, 14]
     assert (targets.boxes.dtype, targets.labels.dtype) == (torch.float32, torch.int64)
     assert (image_id, size) == (70, ImageSize(HEIGHT, WIDTH))
+
+
+def test_unrounded_pictures_stay_so_in_batches_and_between_processes(folder: Folder) -> None:
+    index = folder.read(content())
+    size = ImageSize(61, 50)
+    samples = DetectionDataset(index, EvalTransform(size, "legacy_bilinear"))
+    keys = [SampleKey(i, 0) for i in range(3)]
+    for workers in (0, 1):
+        (batch,) = DataLoader(samples, 3, sampler=keys, num_workers=workers, collate_fn=collate)
+        assert (batch.images.shape, batch.images.dtype) == ((3, 3, *size), torch.float32)
+        assert batch.images.is_contiguous()
+        for image, key in zip(batch.images, keys, strict=True):
+            expected = resize_legacy(read_image(index.path(key.index)), size)
+            assert torch.equal(image, torch.from_numpy(expected).permute(2, 0, 1))
 
 
 def test_exif_rotation_is_ignored(folder: Folder) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import math
 import time
 from typing import Any, Literal
@@ -14,13 +15,13 @@ from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.ops.boxes import center_to_corner, corner_to_center, size_scale
 from mnv2_dense.structures import Detections, ImageSize
 
+Rows = list[tuple[tuple[float, float, float, float], list[float]]]
+
 SIZE = ImageSize(height=200, width=400)
 UNIT = ImageSize(height=1, width=1)
 
 
-def outputs_of(
-    rows: list[tuple[tuple[float, float, float, float], list[float]]], size: ImageSize = SIZE
-) -> DetectorOutputs:
+def outputs_of(rows: Rows, size: ImageSize = SIZE) -> DetectorOutputs:
     """One anchor per row: its box in pixels of `size` and the score of each class (sigmoid)."""
     boxes = torch.tensor([box for box, _ in rows]).reshape(-1, 4)
     scores = torch.tensor([[0.5, *scores] for _, scores in rows])
@@ -144,9 +145,9 @@ def test_candidates_are_limited_before_the_nms() -> None:
 def test_nothing_found_is_empty_and_well_formed() -> None:
     nothing = outputs_of([((0, 0, 50, 50), [0.001])])
     no_anchor = DetectorOutputs(torch.zeros(1, 0, 3), torch.zeros(1, 0, 4), torch.zeros(0, 4))
-    for outputs in (nothing, no_anchor):
+    for outputs, rule in itertools.product((nothing, no_anchor), ("per_class", "across_classes")):
         for limit in (None, 3):
-            found = decode(outputs, max_detections_per_class=limit)
+            found = decode(outputs, nms=rule, max_detections_per_class=limit)
             assert found.boxes.shape == (0, 4)
             assert found.scores.shape == found.labels.shape == (0,)
             assert found.labels.dtype == torch.int64
@@ -201,6 +202,138 @@ def test_agrees_with_a_loop_over_classes(activation: str, seed: int, classes: in
         max_detections=20,
     )
     torch.testing.assert_close(found, slow_decode(outputs, size, activation == "sigmoid"))
+
+
+# Boxes that compete across classes
+
+
+def test_across_classes_an_anchor_is_its_best_class_alone() -> None:
+    """The first of equals; the third anchor's best class misses the threshold, so it is nothing."""
+    outputs = outputs_of(
+        [
+            ((0, 0, 50, 50), [0.3, 0.8, 0.7]),
+            ((100, 0, 150, 50), [0.6, 0.2, 0.6]),
+            ((200, 0, 250, 50), [0.01, 0.02, 0.04]),
+        ]
+    )
+    # Neither an overlap that drops nothing nor a limit lets an anchor in twice.
+    options: list[dict[str, Any]] = [{}, {"nms_iou_threshold": 1.0}, {"max_candidates": 2}]
+    for option in options:
+        found = decode(outputs, nms="across_classes", score_threshold=0.05, **option)
+        assert rows_of(found) == [([0, 0, 50, 50], 0.8, 1), ([100, 0, 150, 50], 0.6, 0)]
+    assert len(decode(outputs, score_threshold=0.05).scores) == 6
+
+
+def test_across_classes_boxes_push_out_those_of_other_classes() -> None:
+    """The second covers 0.8 of the first; the third 0.6 of it, and 0.75 of the second."""
+    outputs = outputs_of(
+        [
+            ((0, 0, 100, 100), [0.9, 0.0]),
+            ((0, 0, 80, 100), [0.0, 0.8]),
+            ((0, 0, 60, 100), [0.0, 0.7]),
+        ]
+    )
+    for threshold, scores in ((0.5, [0.9]), (0.7, [0.9, 0.7]), (0.85, [0.9, 0.8, 0.7])):
+        found = decode(outputs, nms="across_classes", nms_iou_threshold=threshold)
+        assert found.scores.tolist() == pytest.approx(scores)
+
+
+def test_across_classes_the_background_is_no_class() -> None:
+    outputs = outputs_of([((0, 0, 50, 50), [0.5, 0.5])])
+    outputs = outputs._replace(class_logits=torch.tensor([[[9.0, 1.0, 2.0]]]))
+    found = decode(outputs, nms="across_classes", activation="softmax", score_threshold=0.0)
+    total = math.exp(9) + math.exp(1) + math.exp(2)
+    assert found.labels.tolist() == [1]
+    assert found.scores.item() == pytest.approx(math.exp(2) / total)
+
+
+def test_across_classes_boxes_compete_as_the_network_gives_them() -> None:
+    """Inside the picture the two are the same box; as given they share 50 of 350 columns."""
+    rows: Rows = [((-300, 0, 50, 100), [0.9, 0]), ((0, 0, 50, 100), [0.8, 0])]
+    found = decode(outputs_of(rows), nms="across_classes")
+    assert rows_of(found) == [([0, 0, 50, 100], 0.9, 0), ([0, 0, 50, 100], 0.8, 0)]
+    assert len(decode(outputs_of(rows)).scores) == 1
+
+
+def test_across_classes_unseen_boxes_compete_but_are_not_shown() -> None:
+    rows: Rows = [((-100, 0, -1, 50), [0.9]), ((-95, 0, 4, 50), [0.8]), ((99, 0, 150, 50), [0.7])]
+    options: dict[str, Any] = {"nms": "across_classes", "nms_iou_threshold": 0.6}
+    assert rows_of(decode(outputs_of(rows), **options)) == [([99, 0, 150, 50], 0.7, 0)]
+    assert len(decode(outputs_of(rows), **options, max_detections=1).scores) == 0
+    assert len(decode(outputs_of(rows)).scores) == 2
+
+
+def test_across_classes_every_limit_holds() -> None:
+    options: dict[str, Any] = {"nms": "across_classes", "nms_iou_threshold": 0.5}
+    same = outputs_of([((0, 0, 50, 50), [0.9]), ((0, 0, 51, 50), [0.8]), ((99, 0, 150, 50), [0.7])])
+    assert len(decode(same, **options, max_candidates=2).scores) == 1
+    assert len(decode(same, **options, max_candidates=3).scores) == 2
+    rows: Rows = [((n * 20, 0, n * 20 + 15, 50), [0.9 - n / 10, 0.0]) for n in range(4)]
+    rows += [((n * 20, 80, n * 20 + 15, 99), [0.0, 0.85 - n / 10]) for n in range(4)]
+    found = decode(outputs_of(rows), **options, max_detections_per_class=2)
+    assert found.labels.tolist() == [0, 1, 0, 1]
+    assert found.scores.tolist() == pytest.approx([0.9, 0.85, 0.8, 0.75])
+    assert len(decode(outputs_of(rows), **options, max_detections=3).scores) == 3
+
+
+def fast_nms(outputs: DetectorOutputs) -> list[tuple[float, int, list[float]]]:
+    """TensorFlow Lite's kernel, as loops: score, label and box in shares, not clipped.
+
+    Score 0.3, IoU 0.5, 20 detections, one class per detection.
+    """
+    scores = outputs.class_logits[0].sigmoid()[:, 1:].tolist()
+    boxes = center_to_corner(decode_boxes(outputs.box_deltas[0], outputs.anchors)).tolist()
+    best = [(max(row), row.index(max(row)), anchor) for anchor, row in enumerate(scores)]
+    waiting = sorted((row for row in best if row[0] >= 0.3), key=lambda row: -row[0])
+    found: list[tuple[float, int, list[float]]] = []
+    while waiting and len(found) < 20:
+        score, label, anchor = waiting.pop(0)
+        found.append((score, label, boxes[anchor]))
+        waiting = [row for row in waiting if overlap(boxes[anchor], boxes[row[2]]) <= 0.5]
+    return found
+
+
+def overlap(one: list[float], other: list[float]) -> float:
+    """IoU of two boxes xyxy."""
+    sides = [min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1)]
+    shared = max(sides[0], 0) * max(sides[1], 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (areas[0] + areas[1] - shared)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("classes", [1, 40])
+def test_across_classes_agrees_with_tensorflow_lite_as_loops(seed: int, classes: int) -> None:
+    outputs = random_outputs(classes=classes, seed=seed)
+    # Quantised networks give many equal scores: the first anchor goes first.
+    outputs = outputs._replace(class_logits=outputs.class_logits.round())
+    found = decode(
+        outputs,
+        UNIT,
+        nms="across_classes",
+        score_threshold=0.3,
+        nms_iou_threshold=0.5,
+        max_candidates=None,
+        max_detections=20,
+    )
+    expected = fast_nms(outputs)
+    boxes = torch.tensor([box for _, _, box in expected]).clamp(0, 1)
+    seen = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    assert seen.sum() > 5
+    torch.testing.assert_close(found.boxes, boxes[seen])
+    torch.testing.assert_close(found.scores, torch.tensor([row[0] for row in expected])[seen])
+    assert found.labels.tolist() == torch.tensor([row[1] for row in expected])[seen].tolist()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_across_classes_broken_numbers_never_become_detections(value: float) -> None:
+    outputs = random_outputs()
+    outputs.class_logits[:, ::3, 2] = value
+    outputs.box_deltas[:, 1::3, 1] = value
+    found = decode(outputs, UNIT, nms="across_classes", max_detections=10**6)
+    assert len(found.scores) > 0
+    assert found.scores.isfinite().all()
+    assert found.boxes.isfinite().all()
 
 
 def test_no_limit_of_candidates_is_a_large_one() -> None:

@@ -66,3 +66,20 @@ def test_training_after_an_evaluation_in_inference_mode() -> None:
     terms = SSDLoss(mining_nms_iou=0.99)(network(images), [target, target], ImageSize(64, 64))
     terms.total.backward()
     assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize("separable", [True, False])
+def test_class_layers_alone_have_the_shapes_of_the_classes(separable: bool) -> None:
+    """Of the tensors, those and no others change their shape with the number of classes."""
+    states: list[dict[str, torch.Tensor]] = []
+    for num_slots in (4, 9):
+        backbone, anchors = MobileNetV2(SSD_TAPS, width_mult=0.1), AnchorGenerator()
+        head = SSDHead(
+            backbone.specs, anchors.counts, num_slots, width_mult=0.1, separable=separable
+        )
+        network = Detector(backbone, head, anchors)
+        states.append(network.state_dict())
+    changed = {name for name in states[0] if states[0][name].shape != states[1][name].shape}
+    tensors = {f"{name}.{part}" for name in network.class_layers for part in ("weight", "bias")}
+    assert tensors == changed
+    assert len(network.class_layers) == len(anchors.counts)

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from mnv2_dense.detection import transforms
-from mnv2_dense.detection.transforms import EvalTransform, Expand, IoUCrop, TrainTransform
+from mnv2_dense.detection.transforms import (
+    EvalTransform,
+    Expand,
+    IoUCrop,
+    LegacyResize,
+    Resize,
+    TrainTransform,
+)
+from mnv2_dense.ops.resize import resize_legacy
 from mnv2_dense.structures import ImageSize
 
 SIZE = ImageSize(320, 256)
@@ -16,7 +24,9 @@ PAINT = (255, 0, 255)
 PIPELINE_STEPS = ("photometric", "expand", "iou_crop", "horizontal_flip")
 
 
-def train(size: ImageSize = SIZE, /, **probabilities: float) -> TrainTransform:
+def train(
+    size: ImageSize = SIZE, resize: Resize = "bilinear", /, **probabilities: float
+) -> TrainTransform:
     """The training transform with every step off but those given."""
     chances = dict.fromkeys(PIPELINE_STEPS, 0.0) | probabilities
     return TrainTransform(
@@ -28,6 +38,7 @@ def train(size: ImageSize = SIZE, /, **probabilities: float) -> TrainTransform:
         iou_crop=chances["iou_crop"],
         iou_crop_min_scale=0.3,
         horizontal_flip=chances["horizontal_flip"],
+        resize=resize,
     )
 
 
@@ -101,6 +112,50 @@ def test_eval_is_a_plain_bilinear_resize() -> None:
     np.testing.assert_allclose(new_boxes, [[0, 0, 256, 320], [12.8, 64, 38.4, 128]], rtol=1e-6)
     assert (new_boxes.dtype, new_labels.dtype) == (np.float32, np.int64)
     np.testing.assert_array_equal(train()(image, boxes, labels, seed=5)[0], resized)
+
+
+def test_eval_by_the_legacy_rule_is_not_rounded() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 201, 3), dtype=np.uint8)
+    boxes, labels = boxes_of((0, 0, 201, 100), (10, 20, 30, 40))
+    resized, new_boxes, new_labels = EvalTransform(SIZE, "legacy_bilinear")(image, boxes, labels)
+    assert resized.dtype == np.float32
+    np.testing.assert_array_equal(resized, resize_legacy(image, SIZE))
+    assert (resized % 1 != 0).any()
+    assert resized.max() > 200
+    plain = EvalTransform(SIZE)(image, boxes, labels)
+    assert plain[0].dtype == np.uint8
+    np.testing.assert_array_equal(new_boxes, plain[1])
+    assert new_labels.tolist() == [0, 1]
+
+
+def test_training_by_the_legacy_rule_is_rounded() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 201, 3), dtype=np.uint8)
+    boxes, labels = boxes_of((0, 0, 201, 100))
+    resized = train(SIZE, "legacy_bilinear")(image, boxes, labels, seed=5)[0]
+    assert resized.dtype == np.uint8
+    np.testing.assert_array_equal(resized, np.rint(resize_legacy(image, SIZE)))
+    distorted = train(SIZE, "legacy_bilinear", photometric=1.0)(image, boxes, labels, seed=5)[0]
+    assert distorted.dtype == np.uint8
+    assert not np.array_equal(distorted, resized)
+
+
+def test_boxes_are_the_same_by_both_rules() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    boxes, labels = some_boxes(8, 120, 160), np.arange(8)
+    chances = dict.fromkeys(PIPELINE_STEPS, 0.7)
+    first, second = train(**chances), train(SIZE, "legacy_bilinear", **chances)
+    for seed in range(20):
+        one, other = (each(image, boxes, labels, seed) for each in (first, second))
+        for ours, theirs in zip(one[1:], other[1:], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_masks_take_the_nearest_pixel_by_the_legacy_rule_too() -> None:
+    mask = np.random.default_rng(0).choice([0, 7, 255], (40, 50)).astype(np.uint8)
+    image = np.zeros((40, 50, 3), np.uint8)
+    out = A.Compose([LegacyResize(SIZE, rounded=True)])(image=image, mask=mask)
+    assert out["mask"].shape == out["image"].shape[:2] == SIZE
+    assert set(np.unique(out["mask"])) == {0, 7, 255}
 
 
 def test_eval_at_the_same_size_changes_nothing() -> None:
@@ -289,7 +344,11 @@ def test_extreme_shapes(shape: tuple[int, int], with_box: bool) -> None:
     boxes, labels = boxes_of(*[(0, 0, width, height)] * with_box)
     image = np.full((height, width, 3), 9, np.uint8)
     for seed in range(8):
-        for transform in (train(**dict.fromkeys(PIPELINE_STEPS, 1.0)), EvalTransform(SIZE)):
+        for transform in (
+            train(**dict.fromkeys(PIPELINE_STEPS, 1.0)),
+            EvalTransform(SIZE),
+            EvalTransform(SIZE, "legacy_bilinear"),
+        ):
             out, new_boxes, new_labels = transform(image, boxes, labels, seed)
             assert out.shape == (*SIZE, 3)
             assert new_boxes.shape == (with_box, 4)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mnv2_dense.backbone.mobilenet_v2 import DEEPLAB_TAP, MobileNetV2
 from mnv2_dense.segmentation.head import DeepLabV3Head, FCNHead
 from mnv2_dense.segmentation.loss import SegmentationLoss
+from mnv2_dense.segmentation.lraspp import LRASPPHead
 from mnv2_dense.segmentation.network import OtherStride, Segmenter
 
 AUXILIARY_TAP = "block_12"
@@ -212,3 +213,23 @@ def test_other_stride_holds_no_weights() -> None:
 def test_other_weights_than_the_structures_are_refused(options: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=f"other weights than the structure's: {name}"):
         other_stride()(narrow(**options), images())
+
+
+@pytest.mark.parametrize("kind", ["plain", "auxiliary", "lr_aspp"])
+def test_class_layers_alone_have_the_shapes_of_the_classes(kind: str) -> None:
+    """Of the tensors, those and no others change their shape with the number of classes."""
+    networks = [classes_of(kind, num_classes) for num_classes in (4, 9)]
+    first, second = (network.state_dict() for network in networks)
+    changed = {name for name in first if first[name].shape != second[name].shape}
+    layers = networks[0].class_layers
+    tensors = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+    assert tensors & first.keys() == changed
+    assert len(layers) == {"plain": 1, "auxiliary": 2, "lr_aspp": 2}[kind]
+
+
+def classes_of(kind: str, num_classes: int) -> Segmenter:
+    if kind != "lr_aspp":
+        return build(auxiliary=kind == "auxiliary", num_classes=num_classes)
+    backbone = MobileNetV2([DEEPLAB_TAP, "block_5_expansion"], width_mult=0.1, output_stride=16)
+    tap, finer = sorted(backbone.specs, key=lambda spec: -spec.stride)
+    return Segmenter(backbone, LRASPPHead(tap, finer, num_classes, channels=8))

@@ -1,0 +1,79 @@
+"""What a network begins its training with: weights, and a compiled form."""
+
+from pathlib import Path
+
+from mnv2_dense.builders import Task
+from mnv2_dense.builders.weights import DECIDES, check_same, load_pretrained, stored_settings
+from mnv2_dense.commands.opening import check_kind, check_variant, read_card
+from mnv2_dense.commands.session import say
+from mnv2_dense.config.schema import Config
+from mnv2_dense.detection.network import Detector
+from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.segmentation.network import Segmenter
+from mnv2_dense.structures import Category
+
+COMPUTED = (*DECIDES, "norm_epsilon")
+"""Keys of `backbone` that a whole network's weights need as they were."""
+
+
+def begin(task: Task, config: Config, weights: Path | None, *, resumed: bool = False) -> None:
+    """Gives a network the weights that its training begins with, says which, and compiles it.
+
+    Args:
+        task: With random weights.
+        config: Names weights for the backbone, and says whether to compile.
+        weights: A checkpoint of the whole network, instead of the backbone's.
+        resumed: Whether a run goes on, whose own weights follow.
+
+    Raises:
+        UserError: The weights cannot be read, or do not fit.
+    """
+    network = network_of(task)
+    if not resumed:
+        message = (
+            load_pretrained(network, config)
+            if weights is None
+            else start_from(task, config, weights)
+        )
+        if message is not None:
+            say(message)
+    if config.training.compile:
+        network.compile()
+
+
+def start_from(task: Task, config: Config, path: Path) -> str:
+    """Loads a checkpoint's weights to train on from, and returns in words what was loaded.
+
+    Where the data have other classes, the layers of class logits stay random.
+
+    Args:
+        task: What the config builds.
+        config: Of the run that begins.
+        path: The checkpoint.
+
+    Raises:
+        UserError: The file cannot be read, is not ours, or is of another network or input.
+    """
+    content = read_checkpoint(path)
+    stored, categories = read_card(content, path)
+    check_kind(task, stored, path)
+    check_variant(task.card["config"], stored, path)
+    check_same(config, stored_settings(stored, str(path)), str(path), COMPUTED)
+    state = dict(content.get("state_dict", {}))
+    same = categories == [Category(*each) for each in task.card["categories"]]
+    layers = () if same else network_of(task).class_layers
+    random = tuple(f"network.{name}." for name in layers)
+    own = task.state_dict()
+    kept = {name: own[name] for name in own if name.startswith(random)}
+    load_state_dict(task, {**state, **kept}, path)
+    loaded = f"{path}: {len(own) - len(kept)} tensors loaded"
+    if same:
+        return loaded
+    return f"{loaded}; {len(kept)} of the layers of class logits random, as the classes differ"
+
+
+def network_of(task: Task) -> Detector | Segmenter:
+    """A task's network by its own type."""
+    network = task.network
+    assert isinstance(network, Detector | Segmenter)
+    return network

@@ -1,0 +1,1 @@
+"""Trained weights of other programs, read and renamed: TensorFlow, TFLite and torchvision."""

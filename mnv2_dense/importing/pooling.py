@@ -1,0 +1,39 @@
+"""Pooling over the whole picture, and what it says of the network's input."""
+
+from mnv2_dense.importing.steps import Operation
+from mnv2_dense.importing.walk import Walk
+from mnv2_dense.structures import ImageSize
+
+POOLING = ("mean", "avg_pool")
+
+
+def pooling_after(walk: Walk, number: int) -> list[int]:
+    """The steps that pool the output of a step."""
+    readers = walk.operations_after(number)
+    return [reader for reader in readers if walk.operation(reader).node.op in POOLING]
+
+
+def pooled_cells(pooling: Operation) -> ImageSize | None:
+    """Size of the map that is pooled, where the file fixes it."""
+    kernel = pooling.node.attributes.get("kernel")
+    return None if kernel is None else ImageSize(*kernel)
+
+
+def count_cells(size: ImageSize, stride: int) -> ImageSize:
+    """Size of a map: every halving rounds up."""
+    return ImageSize(-(-size.height // stride), -(-size.width // stride))
+
+
+def check_pooling(walk: Walk, number: int, size: ImageSize, stride: int) -> None:
+    """Refuses a pooling that does not see the whole map of a network's input.
+
+    Raises:
+        UserError: It sees less, or more.
+    """
+    pooling = walk.operation(number)
+    cells, wanted = pooled_cells(pooling), count_cells(size, stride)
+    if cells is not None and cells != wanted:
+        raise walk.unknown(
+            f"{pooling.node.name} pools {cells.height}x{cells.width} of "
+            f"{wanted.height}x{wanted.width} cells"
+        )

@@ -1,0 +1,267 @@
+"""A graph as the steps of a network: layers with their norm, activation and shortcut, in order.
+
+Files spell one layer in many ways: with a fused or an unfused batch norm, with the norm folded
+into a bias, with the bias and a shortcut added in either order. Here they become one thing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mnv2_dense.errors import UserError
+from mnv2_dense.importing.constants import Constant, Norm, decimal, fold
+from mnv2_dense.importing.graph import Graph, Node
+from mnv2_dense.importing.layers import ACTIVATIONS, CONVOLUTIONS, Layer, make_layer
+
+_WITHOUT_DATA = ("shape", "size", "rank")
+_MAX_FOLDED = 2**26
+"""Values that all operations on constants may make together."""
+
+
+@dataclass
+class Operation:
+    """Anything else that is done to maps: resizing, concatenation, pooling, decoding.
+
+    Attributes:
+        node: The operation in the file.
+        sources: Numbers of the steps that it reads.
+        constants: Its constant inputs, by their place among the node's inputs.
+    """
+
+    node: Node
+    sources: tuple[int, ...]
+    constants: dict[int, Constant]
+
+
+Step = Layer | Operation
+
+
+class _Value(NamedTuple):
+    """What a tensor is: the output of an unfinished layer, with finished steps added to it.
+
+    `layer` may still get a norm, a shortcut, an activation; without it `parts` is one step.
+    Without both the tensor holds no features: shapes, or decoding's own numbers. `rate` is the
+    dilation that SpaceToBatchND stands for. `stale` is what came before a layer's activation.
+    """
+
+    layer: int | None = None
+    parts: tuple[int, ...] = ()
+    rate: int = 1
+    stale: bool = False
+
+
+_NOTHING = _Value()
+
+
+class Steps:
+    """The steps of a graph from the first convolution's input on.
+
+    Attributes:
+        graph: Where they come from.
+        items: In data-flow order; step 0 is the input itself.
+        stem_input: Name of the tensor that the first convolution reads.
+        constants: By tensor name, the file's and what operations make of them alone.
+
+    Raises:
+        UserError: No convolution reads a picture, or one is of a form that is not known here.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.items: list[Step] = []
+        self.stem_input = _find_stem(graph).inputs[0]
+        self.constants = {
+            name: Constant(value, frozenset([name])) for name, value in graph.constants.items()
+        }
+        self._folded = 0
+        start = Operation(Node("input", self.stem_input, (), (self.stem_input,), {}), (), {})
+        self._values = {self.stem_input: _Value(parts=(self._add(start),))}
+        for node in graph.nodes:
+            if self.stem_input not in node.outputs:
+                self._read(node)
+
+    def readers(self, number: int) -> list[int]:
+        """Steps that read a step's output, not counting those that only add it."""
+        return [reader for reader, step in enumerate(self.items) if number in sources(step)]
+
+    def _add(self, step: Step) -> int:
+        self.items.append(step)
+        return len(self.items) - 1
+
+    def _layer(self, value: _Value) -> Layer:
+        assert value.layer is not None
+        layer = self.items[value.layer]
+        assert isinstance(layer, Layer)
+        return layer
+
+    def _read(self, node: Node) -> None:
+        known = ((place, self.constants.get(name)) for place, name in enumerate(node.inputs))
+        constants = {place: constant for place, constant in known if constant is not None}
+        if len(constants) == len(node.inputs) and self._fold(node, [*constants.values()]):
+            return
+        value = self._apply(node, constants)
+        for name in node.outputs:
+            self._values[name] = value
+            if value.layer is not None:
+                self._layer(value).tensors.append(name)
+
+    def _fold(self, node: Node, constants: Sequence[Constant]) -> bool:
+        """Whether an operation on constants alone made another one."""
+        folded = fold(node, constants) if self._folded < _MAX_FOLDED else None
+        if folded is None:
+            return False
+        if all(folded.value is not constant.value for constant in constants):
+            self._folded += folded.value.size
+        self.constants[node.outputs[0]] = folded
+        return True
+
+    def _apply(self, node: Node, constants: Mapping[int, Constant]) -> _Value:
+        # What a later node makes is part of a loop, and prepares pictures.
+        values = [
+            self._values.get(name, _NOTHING)
+            for place, name in enumerate(node.inputs)
+            if place not in constants
+        ]
+        if node.op in _WITHOUT_DATA or all(value == _NOTHING for value in values):
+            return _NOTHING
+        if any(value.stale for value in values):
+            raise UserError(f"{self.graph.source}: {node.name} reads a layer before its activation")
+        first = values[0]
+        if node.op in CONVOLUTIONS:
+            return self._start_layer(node, first, constants)
+        if node.op in ("identity", "batch_to_space_nd"):
+            return first._replace(rate=1)
+        if node.op == "space_to_batch_nd":
+            return _Value(parts=(self._close(first),), rate=self._rate(node, constants))
+        if self._extends(node, values, constants):
+            return self._extend(node, values, constants)
+        if node.op in ACTIVATIONS and first.layer is not None:
+            return self._activate(node, first)
+        read = tuple(self._close(value) for value in values if value != _NOTHING)
+        return _Value(parts=(self._add(Operation(node, read, dict(constants))),))
+
+    def _start_layer(self, node: Node, data: _Value, constants: Mapping[int, Constant]) -> _Value:
+        layer = make_layer(node, constants, self.graph.source)
+        layer.source = self._close(data)
+        if data.rate != 1:
+            if layer.padding != "valid" or layer.dilation != 1 or layer.stride != 1:
+                raise UserError(
+                    f"{self.graph.source}: {node.name} stands behind SpaceToBatchND, but is "
+                    "padded, strided or dilated itself"
+                )
+            layer.dilation, layer.padding = data.rate, "same"
+        return _Value(layer=self._add(layer))
+
+    def _rate(self, node: Node, constants: Mapping[int, Constant]) -> int:
+        """The dilation that SpaceToBatchND stands for."""
+        block = constants[1].value.ravel() if 1 in constants else np.zeros(0)
+        if len(block) != 2 or block[0] != block[1] or block[0] < 1:
+            raise UserError(
+                f"{self.graph.source}: {node.name} has no constant, square block, so its layer's "
+                "dilation is unknown"
+            )
+        return int(block[0])
+
+    def _activate(self, node: Node, value: _Value) -> _Value:
+        layer = self._layer(value)
+        layer.activation = node.op
+        layer.tensors.extend(node.outputs)
+        number = self._close(value)
+        self._leave_behind(layer)
+        return _Value(parts=(number,))
+
+    def _leave_behind(self, layer: Layer) -> None:
+        """What a layer has made so far is no output of it."""
+        for name in layer.tensors:
+            if name in self._values:
+                self._values[name] = self._values[name]._replace(stale=True)
+
+    def _close(self, value: _Value) -> int:
+        """The step whose output a tensor is; an unfinished layer is finished by being read."""
+        if value.layer is None:
+            return value.parts[0]
+        layer = self._layer(value)
+        layer.added = value.parts
+        for name in layer.tensors:
+            other = self._values.get(name)
+            if other is not None and other.layer == value.layer:
+                self._values[name] = _Value(parts=(value.layer,), stale=other.stale)
+        return value.layer
+
+    def _extends(
+        self, node: Node, values: Sequence[_Value], constants: Mapping[int, Constant]
+    ) -> bool:
+        """Whether an operation goes on with one unfinished layer."""
+        unfinished = [value for value in values if value.layer is not None]
+        if len(unfinished) != 1 or node.op not in ("add", "sub", "mul", "batch_norm"):
+            return False
+        if len(values) > 1:
+            return node.op == "add" and _NOTHING not in values
+        channels = self._layer(unfinished[0]).channels
+        for place, constant in constants.items():
+            if not _is_per_channel(constant.value, channels):
+                shape = "x".join(map(str, constant.value.shape))
+                raise UserError(
+                    f"{self.graph.source}: {node.inputs[place]} ({shape}) does not fit the "
+                    f"{channels} channels of {self._layer(unfinished[0]).node.name}"
+                )
+        # A shortcut that was added before would be scaled, too.
+        alone = not unfinished[0].parts or node.op in ("add", "sub")
+        return alone and not (node.op == "sub" and 0 in constants)
+
+    def _extend(
+        self, node: Node, values: Sequence[_Value], constants: Mapping[int, Constant]
+    ) -> _Value:
+        value = next(each for each in values if each.layer is not None)
+        layer = self._layer(value)
+        others = tuple(self._close(each) for each in values if each != value)
+        self._leave_behind(layer)
+        for constant in constants.values():
+            layer.constants |= constant.names
+        if node.op == "batch_norm":
+            layer.apply_norm(self._norm(node, constants))
+        else:
+            for constant in constants.values():
+                layer.apply(node.op, constant)
+        return value._replace(parts=value.parts + others)
+
+    def _norm(self, node: Node, constants: Mapping[int, Constant]) -> Norm:
+        if {*constants} != {1, 2, 3, 4}:
+            raise UserError(f"{self.graph.source}: {node.name} has not four constants")
+        values = (constants[place].value.astype(np.float32).ravel() for place in (1, 2, 3, 4))
+        return Norm(*values, epsilon=decimal(node.attributes["epsilon"]))
+
+
+def _is_per_channel(value: np.ndarray, channels: int) -> bool:
+    return value.size == 1 or (value.size == channels == value.shape[-1])
+
+
+def sources(step: Step) -> tuple[int, ...]:
+    """The steps that a step reads, without those that it only adds."""
+    return (step.source,) if isinstance(step, Layer) else step.sources
+
+
+def tensors(step: Step) -> Iterable[str]:
+    """The file's names of a step's output, the finished one last."""
+    return step.tensors if isinstance(step, Layer) else step.node.outputs
+
+
+def _find_stem(graph: Graph) -> Node:
+    """The first convolution of a picture's three channels."""
+    makers = {output: node for node in graph.nodes for output in node.outputs}
+    for node in graph.nodes:
+        if node.op != "conv2d" or len(node.inputs) < 2:
+            continue
+        name = node.inputs[1]
+        while (maker := makers.get(name)) is not None and maker.op == "identity" and maker.inputs:
+            name = maker.inputs[0]
+        weight = graph.constants.get(name)
+        layout = str(node.attributes.get("layout"))
+        if weight is not None and weight.ndim == 4 and weight.shape[layout.index("I")] == 3:
+            return node
+    raise UserError(
+        f"{graph.source}: no network that is known here: no convolution of constant weights "
+        "reads a picture's three channels"
+    )
