@@ -643,8 +643,8 @@ def test_backbone_weights_that_are_damaged(place: Workplace, name: str) -> None:
 def test_backbone_weights_of_another_input(place: Workplace) -> None:
     path = place.run / "checkpoints" / "last.ckpt"
     for change, words in (
-        ("backbone.padding=same", "set backbone.padding=symmetric"),
-        ("input.mean=[0, 0, 0]", "set them so"),
+        ("backbone.padding=same", "backbone.padding=symmetric (not same)"),
+        ("input.mean=[0, 0, 0]", "was trained with input.mean="),
         ("backbone.width_mult=0.5", "they fit backbone.width_mult=0.35"),
     ):
         assert_refused(place.train(f"backbone.weights={path}", change), path, words)
@@ -691,7 +691,7 @@ def test_weights_of_another_network_to_begin_with(place: Workplace) -> None:
     last = place.run / "checkpoints" / "last.ckpt"
     for change, words in (
         ("backbone.width_mult=0.5", "weights of another architecture"),
-        ("backbone.padding=same", "set backbone.padding=symmetric"),
+        ("backbone.padding=same", "backbone.padding=symmetric (not same)"),
     ):
         assert_refused(place.train("--weights", last, change), last, words)
     assert_refused(run_tool("train", last, "head.width_mult=0.5"), "another architecture")

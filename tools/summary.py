@@ -11,7 +11,7 @@ from mnv2_dense.cli import run_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line and runs the command."""
     parser = argparse.ArgumentParser(description="Print a network layer by layer.")
-    parser.add_argument("config", type=Path, help="a YAML file, see configs/")
+    parser.add_argument("config", type=Path, help="a YAML file, see configs/, or a checkpoint")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="changes to it")
     parser.add_argument("--json", action="store_true", help="only the totals, as JSON")
     parser.add_argument(

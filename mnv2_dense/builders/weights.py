@@ -9,6 +9,8 @@ from torch import Tensor
 from mnv2_dense.backbone.timm_features import TimmFeatures
 from mnv2_dense.backbone.weights import IMAGENET, change_epsilon, load_backbone, load_layers
 from mnv2_dense.builders.backbones import RELEASE_EPSILON
+from mnv2_dense.builders.trained import DECIDES, Settings, check_same
+from mnv2_dense.config.document import write_value
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.network import Detector
@@ -19,17 +21,11 @@ from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.training.checkpoint_io import CARD
 
-DECIDES = ("padding", "linear_bottleneck", "shortcut", "first_shortcut")
-"""Keys of `backbone` that change what weights compute, though they fit by their shapes."""
 SHAPES = ("name", "width_mult", "expansion", "min_channels", "channel_divisor", "last_channels")
 """Keys of `backbone` that decide the shapes of weights."""
 KEYS = {"backbone": (*SHAPES, *DECIDES, "norm_epsilon"), "input": ("mean", "std")}
 """What is asked of a checkpoint's config, by section."""
-MEAN_TOLERANCE, STD_TOLERANCE = 2.0, 0.02
-"""Differences of normalisation, in pixel values and in shares, that files round away."""
-BACKBONE = "backbone."
-
-Settings = Mapping[str, Mapping[str, Any]]
+PREFIX = "backbone."
 
 
 def load_pretrained(network: Detector | Segmenter, config: Config) -> str | None:
@@ -47,8 +43,8 @@ def load_pretrained(network: Detector | Segmenter, config: Config) -> str | None
     if weights != IMAGENET and is_graph(Path(weights)):
         imported = read_weights(Path(weights))
     settings = _settings_of(weights, network) if imported is None else imported.settings
-    check_same(config, settings, source)
     try:
+        check_same(config.model_dump(), settings, source)
         if imported is None:
             left_out = load_backbone(backbone, weights)
         else:
@@ -60,8 +56,8 @@ def load_pretrained(network: Detector | Segmenter, config: Config) -> str | None
 
 
 def _backbone_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = [name for name in state if name.startswith(BACKBONE)]
-    return {name.removeprefix(BACKBONE): state[name] for name in names}
+    names = [name for name in state if name.startswith(PREFIX)]
+    return {name.removeprefix(PREFIX): state[name] for name in names}
 
 
 def _settings_of(weights: str, network: Detector | Segmenter) -> Settings:
@@ -100,50 +96,13 @@ def stored_settings(stored: Mapping[str, Any], source: str) -> Settings:
     return parse_config(given, name=source).model_dump(include=set(given), exclude_unset=True)
 
 
-def check_same(
-    config: Config, settings: Settings, source: str, keys: Sequence[str] = DECIDES
-) -> None:
-    """Refuses weights that would compute something else here, without any shape saying so.
-
-    Args:
-        config: Of the network that they are for.
-        settings: How they were trained, as far as that is known.
-        source: Where they come from, for messages.
-        keys: Of `backbone`, which have to be the same.
-
-    Raises:
-        UserError: One of the keys, or the normalisation of the input, is another.
-    """
-    trained, ours = settings.get("backbone", {}), config.backbone.model_dump()
-    for key in keys:
-        if key in trained and trained[key] != ours[key]:
-            raise UserError(
-                f"{source}: was trained with backbone.{key}={_word(trained[key])}, and would "
-                f"compute something else with {_word(ours[key])}; set "
-                f"backbone.{key}={_word(trained[key])}"
-            )
-    given = settings.get("input", {})
-    mean, std = given.get("mean"), given.get("std")
-    if mean is not None and std is not None and not _close(config, mean, std):
-        raise UserError(
-            f"{source}: was trained with input.mean={_list(mean)} and input.std={_list(std)}, not "
-            f"{_list(config.input.mean)} and {_list(config.input.std)}; set them so"
-        )
-
-
-def _close(config: Config, mean: Sequence[float], std: Sequence[float]) -> bool:
-    means = all(abs(a - b) <= MEAN_TOLERANCE for a, b in zip(mean, config.input.mean, strict=True))
-    ratios = (a / b for a, b in zip(std, config.input.std, strict=True))
-    return means and all(abs(ratio - 1) <= STD_TOLERANCE for ratio in ratios)
-
-
 def _what_fits(config: Config, settings: Settings) -> str:
     """The keys with which weights would fit, for the end of a message."""
     trained, ours = settings.get("backbone", {}), config.backbone.model_dump()
     other = [key for key in SHAPES if key in trained and trained[key] != ours[key]]
     if not other:
         return ""
-    return f"; they fit {', '.join(f'backbone.{key}={_word(trained[key])}' for key in other)}"
+    return f"; they fit {', '.join(f'backbone.{key}={write_value(trained[key])}' for key in other)}"
 
 
 def _carry_epsilon(network: Detector | Segmenter, settings: Settings) -> None:
@@ -158,14 +117,3 @@ def _describe(network: Detector | Segmenter, source: str, left_out: Sequence[str
     layers = sorted({".".join(name.split(".")[: 2 if name[0] == "b" else 1]) for name in left_out})
     spare = f"; not used of it: {', '.join(layers)}" if layers else ""
     return f"{source}: {loaded} tensors of the backbone loaded, {random} of the head random{spare}"
-
-
-def _word(value: object) -> str:
-    """A value as an override is written."""
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
-
-
-def _list(values: Sequence[float]) -> str:
-    return f"[{', '.join(f'{value:g}' for value in values)}]"

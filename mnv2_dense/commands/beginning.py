@@ -3,17 +3,26 @@
 from pathlib import Path
 
 from mnv2_dense.builders import Task
-from mnv2_dense.builders.weights import DECIDES, check_same, load_pretrained, stored_settings
-from mnv2_dense.commands.opening import check_kind, check_variant, read_card
+from mnv2_dense.builders.trained import BACKBONE, DECIDES, Keys, check_same, find_differences
+from mnv2_dense.builders.weights import load_pretrained
+from mnv2_dense.commands.opening import check_kind, parse_card, read_card
 from mnv2_dense.commands.session import say
+from mnv2_dense.config.detection import Anchors
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.network import Detector
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import Category
 
-COMPUTED = (*DECIDES, "norm_epsilon")
-"""Keys of `backbone` that a whole network's weights need as they were."""
+COMPUTED: Keys = {
+    **BACKBONE,
+    "backbone": (*DECIDES, "norm_epsilon"),
+    "head": ("activation", "align_corners", "norm_epsilon", "atrous_rates"),
+    "anchors": tuple(Anchors.model_fields),
+}
+"""What a whole network's weights need as it was."""
+NOTED: Keys = {"input": ("resize",), "loss": ("classification",)}
+"""What they were trained with and training can change."""
 
 
 def begin(task: Task, config: Config, weights: Path | None, *, resumed: bool = False) -> None:
@@ -57,8 +66,8 @@ def start_from(task: Task, config: Config, path: Path) -> str:
     content = read_checkpoint(path)
     stored, categories = read_card(content, path)
     check_kind(task, stored, path)
-    check_variant(task.card["config"], stored, path)
-    check_same(config, stored_settings(stored, str(path)), str(path), COMPUTED)
+    given, trained = config.model_dump(), parse_card(stored, path).model_dump()
+    check_same(given, trained, path, COMPUTED)
     state = dict(content.get("state_dict", {}))
     same = categories == [Category(*each) for each in task.card["categories"]]
     layers = () if same else network_of(task).class_layers
@@ -67,9 +76,11 @@ def start_from(task: Task, config: Config, path: Path) -> str:
     kept = {name: own[name] for name in own if name.startswith(random)}
     load_state_dict(task, {**state, **kept}, path)
     loaded = f"{path}: {len(own) - len(kept)} tensors loaded"
-    if same:
-        return loaded
-    return f"{loaded}; {len(kept)} of the layers of class logits random, as the classes differ"
+    if not same:
+        loaded += f"; {len(kept)} of the layers of class logits random, as the classes differ"
+    if others := find_differences(given, trained, NOTED):
+        loaded += f"\nnote: they were trained with {', '.join(others)}"
+    return loaded
 
 
 def network_of(task: Task) -> Detector | Segmenter:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mnv2_dense.commands.classify import ImageClassifier
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.session import say
+from mnv2_dense.config.classification import ClassifierConfig
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.images import read_image
@@ -26,28 +27,38 @@ LAYER_PICTURES = 8
 """Pictures on which every layer is compared, which takes longest; outputs are on all."""
 
 
+NOT_COVERED = "not compared: how pictures are resized, and the data's protocol"
+
+
 class Opened(NamedTuple):
     """A checkpoint beside its file.
 
     Attributes:
         network: Ours.
         predictor: Shows it pictures.
-        given: The config's `input`.
-        config: The whole of it; None of a classifier, which has no evaluation.
+        given: The config.
+        config: The same of a task; None of a classifier, which has no evaluation.
     """
 
     network: nn.Module
     predictor: Column | ImageClassifier
-    given: Any
+    given: Config | ClassifierConfig
     config: Config | None
 
 
 def compare(
-    opened: Opened, imported: Imported, pictures: Sequence[Path]
+    opened: Opened, imported: Imported, pictures: Sequence[Path], differences: Sequence[str] = ()
 ) -> tuple[bool, dict[str, Any]]:
-    """Whether layers and outputs agree, and the figures; they are printed too."""
+    """Whether layers and outputs agree, and the figures; they are printed too.
+
+    Args:
+        opened: The checkpoint.
+        imported: The file.
+        pictures: Shown to both.
+        differences: Of the config, found before; with any the two are not the same.
+    """
     runtime = Runtime(
-        Path(imported.source), opened.given.mean, opened.given.std,
+        Path(imported.source), opened.given.input.mean, opened.given.input.std,
         threads=torch.get_num_threads(),
     )  # fmt: skip
     layers = Layers(opened.network, imported, runtime.graph)
@@ -64,7 +75,7 @@ def compare(
     _say_layers(layers, answers.agreements)
     for line in answers.lines():
         say(line)
-    same = _judge(layers, answers, exact=exact)
+    same = _judge(layers, answers, differences, exact=exact)
     if not same:
         _say_weights(opened.network, imported)
     return same, {
@@ -133,12 +144,12 @@ def _say_layers(layers: Layers, outputs: Sequence[Agreement]) -> None:
         )
 
 
-def _judge(layers: Layers, answers: Answers, *, exact: bool) -> bool:
+def _judge(layers: Layers, answers: Answers, differences: Sequence[str], *, exact: bool) -> bool:
     """Whether the two compute the same; what does not is printed."""
-    misses = answers.misses() if exact else []
+    misses = [*differences, *(answers.misses() if exact else answers.rounded_misses())]
     first = layers.first_diverging()
     if first is None and not misses:
-        say("the checkpoint computes what the file computes")
+        say(f"the checkpoint computes what the file computes ({NOT_COVERED})")
         return True
     if first is not None:
         steps, relative = layers.steps.get(first), layers.agreements[first].relative

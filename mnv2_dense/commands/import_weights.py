@@ -11,10 +11,12 @@ from mnv2_dense import __version__
 from mnv2_dense.backbone.weights import IMAGENET, download_imagenet
 from mnv2_dense.builders import build_task
 from mnv2_dense.builders.backbones import build_classifier
+from mnv2_dense.builders.trained import Settings, find_differences, settled_keys
 from mnv2_dense.commands.checks import check_output
 from mnv2_dense.commands.classify import ImageClassifier, name_classes, parse_stored
 from mnv2_dense.commands.column import Predictor
 from mnv2_dense.commands.columns import column_of
+from mnv2_dense.commands.opening import check_same_classes
 from mnv2_dense.commands.session import quiet_lightning, say
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.errors import UserError
@@ -79,7 +81,7 @@ def read_source(source: str) -> Imported:
     if source == IMAGENET:
         return import_state(download_imagenet("imagenet"), source)
     path = Path(source)
-    if path.suffix in STATES and path.is_file() and CARD in read_checkpoint(path):
+    if path.suffix.lower() in STATES and path.is_file() and CARD in read_checkpoint(path):
         raise UserError(
             f"{path}: is already a checkpoint of this project; train, evaluate and predict open it"
         )
@@ -98,6 +100,8 @@ def build(
     if imported.task == "classification":
         return _build_classifier(imported, settings, overrides)
     config = parse_config(settings, overrides, name=imported.source)
+    _check_overrides(imported, config.model_dump(), parse_config(settings).model_dump())
+    check_same_classes(config, imported.categories, Path(imported.source))
     task = build_task(config, imported.categories)
     load_state_dict(task.network, imported.state, imported.source)
     task.eval()
@@ -108,6 +112,8 @@ def _build_classifier(
     imported: Imported, settings: Mapping[str, Any], overrides: Sequence[str]
 ) -> tuple[nn.Module, Predictor, dict[str, Any]]:
     config = parse_stored(settings, overrides, imported.source)
+    own = parse_stored(settings, (), imported.source)
+    _check_overrides(imported, config.model_dump(), own.model_dump())
     count = len(imported.state["classifier.weight"])
     network = build_classifier(config.backbone, count)
     load_state_dict(network, imported.state, imported.source)
@@ -118,6 +124,24 @@ def _build_classifier(
         "categories": [[label, name] for label, name in enumerate(names)],
     }
     return network, ImageClassifier(network, config.input, names), card
+
+
+def _check_overrides(imported: Imported, given: Settings, own: Settings) -> None:
+    """Refuses changes to what the file decides.
+
+    Args:
+        imported: The network.
+        given: The config with the changes, as a mapping.
+        own: The config without them.
+
+    Raises:
+        UserError: The file says otherwise of a key.
+    """
+    if found := find_differences(given, own, settled_keys(imported.settings), exact=True):
+        raise UserError(
+            f"{imported.source}: is a network with {', '.join(found)}; override evaluation or data "
+            "keys instead, the network's own keys belong to the weights"
+        )
 
 
 def describe(imported: Imported, *, calibrated: bool = False) -> Iterator[str]:
@@ -183,6 +207,7 @@ def _provenance(source: str) -> dict[str, str]:
 
 def _stem(source: str) -> str:
     name = Path(source).resolve().name
+    lower = name.lower()
     for suffix in (".tar.gz", ".tgz", ".zip", ".tflite", ".pb", ".pth", ".pt", ".ckpt"):
-        name = name.removesuffix(suffix)
-    return name
+        lower = lower.removesuffix(suffix)
+    return name[: len(lower)]

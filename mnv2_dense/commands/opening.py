@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mnv2_dense.builders import Task, build_task
+from mnv2_dense.builders.trained import VARIANT, check_same
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config, SegmentationConfig
-from mnv2_dense.config.sections import Backbone
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.structures import Category
@@ -15,10 +15,6 @@ from mnv2_dense.training.checkpoint_io import CARD
 
 MACHINE = ("accelerator", "devices", "num_nodes", "threads", "precision", "sync_batchnorm")
 """Keys of `training` that say what a network was trained on, not what it is."""
-
-
-VARIANT = ("linear_bottleneck", "shortcut", "first_shortcut")
-"""Keys of `backbone` that change what a network computes, but no shape of its weights."""
 
 
 def open_checkpoint(
@@ -37,12 +33,21 @@ def open_content(
 ) -> tuple[Config, list[Category], Task]:
     """The same of a file that was read already."""
     stored, categories = read_card(content, path)
-    config = parse_config(_without_machine(stored), overrides, name=str(path))
+    config = parse_card(stored, path, overrides)
     check_same_classes(config, categories, path)
     task = build_task(config, categories)
     check_variant(task.card["config"], stored, path)
     load_state_dict(task, content.get("state_dict", {}), path)
     return config, categories, task
+
+
+def parse_card(stored: Any, path: Path, overrides: Sequence[str] = ()) -> Config:
+    """A stored config, checked, without what described the machine it was trained on.
+
+    Raises:
+        UserError: It, or an override, is not allowed.
+    """
+    return parse_config(_without_machine(stored), overrides, name=str(path))
 
 
 def _without_machine(stored: Any) -> Any:
@@ -153,21 +158,11 @@ def check_variant(given: Mapping[str, Any], stored: Mapping[str, Any], path: Pat
         path: Of the weights.
 
     Raises:
-        UserError: Shortcuts or activations are not those that the weights were trained with.
+        UserError: Padding, shortcuts or activations are not those of their training.
     """
-    before, now = stored.get("backbone"), given["backbone"]
-    before = before if isinstance(before, dict) else {}
-    for key in VARIANT:
-        trained = before.get(key, Backbone.model_fields[key].default)
-        if trained != now[key]:
-            raise UserError(
-                f"{path}: was trained with backbone.{key}={_word(trained)}, and would be another "
-                f"network with {_word(now[key])}; leave the key as it was"
-            )
-
-
-def _word(value: bool | str) -> str:
-    return str(value).lower()
+    backbone = stored.get("backbone")
+    trained = {"backbone": backbone if isinstance(backbone, Mapping) else {}}
+    check_same(given, trained, path, VARIANT)
 
 
 def stored_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -176,8 +171,7 @@ def stored_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         UserError: The file cannot be read or is not ours, or an override is not allowed.
     """
-    stored = read_card(read_checkpoint(path), path)[0]
-    return parse_config(_without_machine(stored), overrides, name=str(path))
+    return parse_card(read_card(read_checkpoint(path), path)[0], path, overrides)
 
 
 def load_weights(task: Task, path: Path) -> None:

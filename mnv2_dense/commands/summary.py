@@ -1,4 +1,4 @@
-"""The network of a config, layer by layer."""
+"""The network of a config or checkpoint, layer by layer."""
 
 import json
 from collections.abc import Sequence
@@ -11,10 +11,12 @@ from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.builders import build_network, count_classes
 from mnv2_dense.builders.backbones import build_classifier
 from mnv2_dense.builders.parts import input_size
+from mnv2_dense.commands.opening import check_same_classes, parse_card, read_card
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.network import Detector
 from mnv2_dense.ops.count import LayerCount, count_layers, sum_layers
+from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import ImageSize
 
@@ -30,7 +32,7 @@ def summarize(
     as_json: bool = False,
     classifier: bool = False,
 ) -> None:
-    """Prints a row per layer (see `LayerCount`), and totals.
+    """Prints a row per layer (see `LayerCount`), and totals, of a config or of a checkpoint's.
 
     As JSON, totals only: parameters, multiply_adds, space_to_batch, taps and, of a detector,
     anchors.
@@ -38,9 +40,9 @@ def summarize(
     With `classifier` the network is the config's backbone under a classifier of 1000 classes,
     as the paper counts it in Table 4; it has neither taps nor anchors.
     """
-    config = load_config(config_path, overrides)
+    config, num_classes = _read(config_path, overrides)
     size = input_size(config)
-    network = _build(config, classifier=classifier)
+    network = _build(config, num_classes, classifier=classifier)
     layers = count_layers(network, size)
     totals: dict[str, Any] = sum_layers(layers)._asdict()
     if not isinstance(network, Classifier):
@@ -51,9 +53,22 @@ def summarize(
         _print_table(layers, totals)
 
 
-def _build(config: Config, *, classifier: bool) -> Detector | Segmenter | Classifier:
+def _read(path: Path, overrides: Sequence[str]) -> tuple[Config, int | None]:
+    """A config, or that in a checkpoint, which has a count of classes of its own."""
+    if path.suffix in (".yaml", ".yml"):
+        return load_config(path, overrides), None
+    stored, categories = read_card(read_checkpoint(path), path)
+    config = parse_card(stored, path, overrides)
+    check_same_classes(config, categories, path)
+    return config, len(categories)
+
+
+def _build(
+    config: Config, num_classes: int | None, *, classifier: bool
+) -> Detector | Segmenter | Classifier:
     """The network without values: its sizes say everything."""
-    num_classes = 0 if classifier else count_classes(config)
+    if num_classes is None:
+        num_classes = 0 if classifier else count_classes(config)
     with torch.device("meta"):
         if classifier:
             return build_classifier(config.backbone)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mnv2_dense.builders.trained import find_differences, settled_keys
 from mnv2_dense.builders.trainer import set_threads
 from mnv2_dense.commands.classify import open_classifier_checkpoint, parse_stored
 from mnv2_dense.commands.column import Column
@@ -18,6 +19,7 @@ from mnv2_dense.commands.opening import (
     read_card,
 )
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
+from mnv2_dense.config.loader import parse_config
 from mnv2_dense.errors import UserError
 from mnv2_dense.images import find_images
 from mnv2_dense.importing.found import Imported
@@ -63,10 +65,13 @@ def verify_weights(
     content = read_checkpoint(checkpoint)
     opened = _open(content, checkpoint, overrides, imported)
     figures: dict[str, Any] = {"source": str(source), "checkpoint": str(checkpoint)}
-    same = True
+    differences = _list_differences(opened, imported)
+    same = not differences
     if found:
-        same, compared = compare(opened, imported, found)
+        same, compared = compare(opened, imported, found, differences)
         figures |= compared
+    elif differences:
+        say(f"DIFFERENT: {differences[0]}")
     if score:
         figures["scores"] = _score(opened, source, checkpoint)
     if report is not None:
@@ -76,7 +81,7 @@ def verify_weights(
 
 
 def _import(source: Path) -> Imported:
-    if source.suffix != ".tflite":
+    if source.suffix.lower() != ".tflite":
         raise UserError(
             f"{source}: no .tflite file; only those can be run here, TensorFlow's graphs and "
             "PyTorch's weights have no runtime to compare with"
@@ -91,7 +96,7 @@ def _open(
         classifier = open_classifier_checkpoint(content, path, overrides)
         _check_task("classification", path, imported)
         stored, _ = read_card(content, path, classifier=True)
-        given = parse_stored(stored, overrides, str(path)).input
+        given = parse_stored(stored, overrides, str(path))
         return Opened(classifier.network, classifier, given, None)
     # The runtime runs in one process, on the CPU.
     config, categories, task = open_content(content, path, [*ONE_PROCESS, *overrides])
@@ -101,7 +106,21 @@ def _open(
     if isinstance(task, SegmentationTask):
         # The file has one output stride, and the layers of another network would not be seen.
         task.other_stride = None
-    return Opened(task.network, column_of(config, task, categories), config.input, config)
+    return Opened(task.network, column_of(config, task, categories), config, config)
+
+
+def _list_differences(opened: Opened, imported: Imported) -> list[str]:
+    """What the config has otherwise than the file decides, in words; empty if nothing."""
+    settings = {"task": imported.task, **imported.settings}
+    own = (
+        parse_stored(settings, (), imported.source)
+        if imported.task == "classification"
+        else parse_config(settings, name=imported.source)
+    )
+    found = find_differences(
+        opened.given.model_dump(), own.model_dump(), settled_keys(imported.settings), exact=True
+    )
+    return [f"the file is a network with {', '.join(found)}"] if found else []
 
 
 def _check_task(task: str, path: Path, imported: Imported) -> None:

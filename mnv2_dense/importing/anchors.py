@@ -8,8 +8,11 @@ import torch
 
 from mnv2_dense.detection.anchors import AnchorGenerator
 from mnv2_dense.errors import UserError
+from mnv2_dense.importing.graph import Graph
 from mnv2_dense.structures import ImageSize
 
+_GENERATING = ("sqrt", "mul", "div", "identity")
+"""What the generator does with scales and ratios."""
 TOLERANCE = 1e-4
 """Largest difference of an anchor, in shares of the input: files keep them rounded."""
 
@@ -39,6 +42,50 @@ def find_settings(
     if found is not None:
         raise UserError(f"{file}: its anchors are not those of the released SSD generator: {found}")
     return settings
+
+
+def check_scales(graph: Graph, counts: Sequence[int]) -> list[str]:
+    """Names of a generator's scales and ratios, one per anchor of a cell.
+
+    Args:
+        graph: The file, which computes anchors from its maps.
+        counts: Anchors per cell of the levels.
+
+    Raises:
+        UserError: They are not the release's.
+    """
+    generator = AnchorGenerator(len(counts))
+    if generator.counts != list(counts):
+        raise UserError(
+            f"{graph.source}: it computes anchors from its maps, {list(counts)} per cell; only the "
+            f"release's {generator.counts} are known"
+        )
+    known = [values for shapes in generator.shapes for values in _spellings(shapes)]
+    read = {name for node in graph.nodes if node.op in _GENERATING for name in node.inputs}
+    names = [
+        name
+        for name, value in graph.constants.items()
+        if name in read and value.dtype.kind == "f" and value.ndim == 1 and value.size in counts
+    ]
+    for name in names:
+        value = graph.constants[name]
+        if not any(_is_like(value, each) for each in known):
+            given = ", ".join(f"{each:g}" for each in value)
+            raise UserError(
+                f"{graph.source}: {name} ({given}) are no scales or ratios of the release's anchors"
+            )
+    return names
+
+
+def _spellings(shapes: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+    """Values of a level's anchors that a file may hold: its own, or computed from them."""
+    scales, ratios = np.array(shapes).T
+    roots = np.sqrt(ratios)
+    return [scales, ratios, roots, scales / roots, scales * roots]
+
+
+def _is_like(value: np.ndarray, other: np.ndarray) -> bool:
+    return value.shape == other.shape and np.allclose(value, other, rtol=1e-3)
 
 
 def _difference(
@@ -73,7 +120,7 @@ def _read_settings(
     last, before = table[starts[-2]], table[starts[-3]]
     max_scale, step = _scale(last), _scale(last) - _scale(before)
     shapes = table[starts[-2] : starts[-2] + counts[-1] - 1]
-    ratios = tuple(_round_ratio(float(width / height)) for _, _, width, height in shapes)
+    ratios = tuple(round(float(width / height), 4) for _, _, width, height in shapes)
     return {
         "min_scale": round(max_scale - step * (len(cells) - 1), 4),
         "max_scale": round(max_scale, 4),
@@ -89,10 +136,6 @@ def _sides(size: ImageSize) -> np.ndarray:
 
 def _scale(anchor: np.ndarray) -> float:
     return float(np.sqrt(anchor[2] * anchor[3]))
-
-
-def _round_ratio(ratio: float) -> float:
-    return round(ratio, 4)
 
 
 def _text(anchor: np.ndarray) -> str:

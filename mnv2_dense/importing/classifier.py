@@ -2,14 +2,13 @@
 
 from torch import Tensor
 
-from mnv2_dense.importing.found import Found
+from mnv2_dense.importing.found import BACKBONE_EPSILON, Found
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone, place_last
 from mnv2_dense.importing.pictures import Preparation
 from mnv2_dense.importing.pooling import check_pooling, pooled_cells, pooling_after
-from mnv2_dense.importing.walk import Walk
+from mnv2_dense.importing.walk import KEEPING, Walk
 from mnv2_dense.structures import ImageSize
 
-KEEPING = ("identity", "reshape", "squeeze", "expand_dims")
 SIZE = ImageSize(224, 224)
 STRIDE = 32
 """Input pixels per cell of the map that is pooled; classifiers are not dilated."""
@@ -36,7 +35,7 @@ def place_classifier(walk: Walk, backbone: FoundBackbone, preparation: Preparati
         "classification",
         {"input": {"height": size.height, "width": size.width}},
         (),
-        {"backbone": 0.001},
+        {"backbone": BACKBONE_EPSILON},
     )
 
 

@@ -3,21 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mnv2_dense.importing.found import Found
+from mnv2_dense.importing.found import BACKBONE_EPSILON, Found
 from mnv2_dense.importing.labels import segmentation_categories
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone
 from mnv2_dense.importing.pictures import Preparation
 from mnv2_dense.importing.pooling import check_pooling, count_cells, pooled_cells, pooling_after
+from mnv2_dense.importing.segmentation_results import check_results
 from mnv2_dense.importing.steps import Operation
 from mnv2_dense.importing.walk import Walk
 from mnv2_dense.segmentation.head import RATES_STRIDE
 from mnv2_dense.structures import ImageSize
 
 TAP = "block_16"
-BACKBONE_EPSILON = 0.001
 HEAD_EPSILON = 1e-5
 RELEASE_SIZE = ImageSize(513, 513)
 _RESIZE = "resize_bilinear"
+_SPREADING = (_RESIZE, "resize_nearest_neighbor", "tile", "broadcast_to")
+"""What makes a map of equal cells of a single one."""
 
 
 def place_deeplabv3(walk: Walk, backbone: FoundBackbone, preparation: Preparation) -> Found:
@@ -34,6 +36,7 @@ def place_deeplabv3(walk: Walk, backbone: FoundBackbone, preparation: Preparatio
     sources = walk.operation(concat).sources
     if walk.operation(concat).node.op != "concat" or sources[:1] != (spread,):
         raise walk.unknown(f"{walk.operation(concat).node.name} where branches are concatenated")
+    _check_joint(walk, spread, concat)
     activation = walk.layer(pooled).activation or "relu"
     walk.place(
         pooled,
@@ -48,6 +51,7 @@ def place_deeplabv3(walk: Walk, backbone: FoundBackbone, preparation: Preparatio
     channels = walk.place(project, "head.project", activation=activation, group="head").channels
     logits = walk.only(walk.layers_after(project, depthwise=False), "layer of logits")
     count = walk.place_biased(logits, "head.classifier").channels
+    check_results(walk, logits, count)
     resizes = _resizes_after(walk, logits)
     corners = _aligns_corners(walk, [spread, *resizes])
     size = preparation.size or _find_size(walk, pooling, resizes, stride)
@@ -97,8 +101,14 @@ def _place_branches(
     if not found:
         return {"aspp": "none"}
     # The config gives rates as at stride 16.
-    rates = [round(rate * stride / RATES_STRIDE) for _, rate in found]
-    return {"aspp": kinds.pop(), "atrous_rates": rates}
+    rates = [divmod(rate * stride, RATES_STRIDE) for _, rate in found]
+    if any(rest for _, rest in rates):
+        given = ", ".join(str(rate) for _, rate in found)
+        raise walk.unknown(
+            f"atrous rates {given} at output stride {stride}, which are no whole numbers at stride "
+            f"{RATES_STRIDE}"
+        )
+    return {"aspp": kinds.pop(), "atrous_rates": [rate for rate, _ in rates]}
 
 
 def _place_atrous(
@@ -115,6 +125,15 @@ def _place_atrous(
         walk.place(number, f"{prefix}.1", **layer)
     _check_source(walk, first, tap)
     return ("separable" if separable else "dense"), rate
+
+
+def _check_joint(walk: Walk, spread: int, concat: int) -> None:
+    """Refuses a pooled map that is not spread as it is, or branches not joined by channels."""
+    node, joint = walk.operation(spread).node, walk.operation(concat).node
+    if node.op not in _SPREADING:
+        raise walk.unknown(f"{node.name} ({node.op}) where the pooled map is spread")
+    if joint.attributes["axis"] not in (3, -1):
+        raise walk.unknown(f"{joint.name} joins branches along axis {joint.attributes['axis']}")
 
 
 def _check_source(walk: Walk, number: int, tap: int) -> None:

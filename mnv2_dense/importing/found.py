@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mnv2_dense.structures import Category, ImageSize
+from mnv2_dense.structures import Category
+
+BACKBONE_EPSILON = 0.001
+"""Epsilon of the authors' backbones, where a file has folded all norms."""
 
 Settings = dict[str, dict[str, object]]
 """Sections of a config, and in each the keys that the file decides."""
@@ -52,8 +55,3 @@ class Imported(NamedTuple):
     outputs: tuple[tuple[str, str], ...] = ()
     folded: int = 0
     notes: tuple[str, ...] = ()
-
-
-def size_settings(size: ImageSize) -> dict[str, object]:
-    """Keys of the config's `input` section."""
-    return {"height": size.height, "width": size.width}

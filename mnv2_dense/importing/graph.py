@@ -49,14 +49,16 @@ class Node(NamedTuple):
 
 
 class GraphInput(NamedTuple):
-    """What is fed: its shape (None: any), and how a byte b stands for a value.
+    """What is fed: its shape (None: any), type, and how a byte b of 0-255 stands for a value.
 
-    value = scale * (b - zero_point); (1.0, 0.0) where values are fed as they are.
+    value = scale * (b - zero_point); (1.0, 0.0) where values are fed as they are. `dtype` is by
+    numpy's name where it has one.
     """
 
     shape: tuple[int | None, ...] | None
     scale: float = 1.0
     zero_point: float = 0.0
+    dtype: str = "float32"
 
 
 class Graph(NamedTuple):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.graph import Graph, GraphInput, check_complete
-from mnv2_dense.importing.graphdef_attributes import read_attribute
+from mnv2_dense.importing.graphdef_attributes import read_attribute, read_dtype
 from mnv2_dense.importing.graphdef_constants import read_constants
 from mnv2_dense.importing.graphdef_files import read_frozen
 from mnv2_dense.importing.graphdef_flow import find_outputs, find_reads, is_name, sort_nodes
@@ -103,7 +103,7 @@ def _check_frozen(message: Message) -> None:
 
 
 def _input(node: Message) -> GraphInput:
-    shape = read_attribute(node, "shape", "shape", None)
+    shape, dtype = read_attribute(node, "shape", "shape", None), read_dtype(node)
     if shape is None or shape.unknown_rank:
-        return GraphInput(None)
-    return GraphInput(tuple(dim.size if dim.size >= 0 else None for dim in shape.dim))
+        return GraphInput(None, dtype=dtype)
+    return GraphInput(tuple(dim.size if dim.size >= 0 else None for dim in shape.dim), dtype=dtype)

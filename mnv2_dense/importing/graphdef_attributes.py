@@ -7,6 +7,20 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.importing.graph import printable
 from mnv2_dense.importing.graphdef_message import Message
 
+# Numbers of `types.proto`. The bytes of an int8 input are not known: it has no zero point here.
+_DTYPES = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    7: "string",
+    9: "int64",
+    14: "bfloat16",
+    17: "uint16",
+    19: "float16",
+}
+
 
 def read_attribute(node: Message, name: str, kind: str, default: Any) -> Any:
     """An attribute's value, or the default where the node has none.
@@ -25,6 +39,12 @@ def read_attribute(node: Message, name: str, kind: str, default: Any) -> Any:
     if node.attr[name].WhichOneof("value") != kind:
         raise UserError(f"damaged: the attribute {name} of {node.name} is of another type")
     return getattr(node.attr[name], kind)
+
+
+def read_dtype(node: Message) -> str:
+    """The type of what is fed, by numpy's name; a number of `types.proto` for rare ones."""
+    number = read_attribute(node, "dtype", "type", 1)
+    return _DTYPES.get(number, f"type {number}")
 
 
 def read_texts(node: Message, name: str) -> list[str]:

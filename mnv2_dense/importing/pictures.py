@@ -1,33 +1,22 @@
 """What a graph does to a picture before the network: its size, resizing and normalisation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.constants import Constant, decimal
-from mnv2_dense.importing.graph import Graph, Node
+from mnv2_dense.importing.graph import Graph, GraphInput, Node
+from mnv2_dense.importing.picture_path import PADS, follow_picture
 from mnv2_dense.structures import ImageSize
 
-_MOVING = (
-    "identity",
-    "cast",
-    "squeeze",
-    "expand_dims",
-    "reshape",
-    "pad",
-    "pad_v2",
-    "slice",
-    "strided_slice",
-    "resize_bilinear",
-    "resize_nearest_neighbor",
-)
-"""Operations that place values, or mix those of one channel with weights whose sum is 1."""
-_AFFINE = ("add", "sub", "mul", "div")
 _SIDES = (1, 2)
 RELEASE_MEAN = 127.5
 """Mean and deviation of the releases' normalisation, `x * 2 / 255 - 1`."""
+_FLOATS = ("float16", "float32", "float64", "bfloat16")
+# Bytes fit into them as they are. The bytes of int8 do only where the file says its zero point.
+_INTEGERS = ("uint8", "int8", "uint16", "int16", "int32", "int64")
 
 ResizeRule = Literal["bilinear", "legacy_bilinear", "align_corners"]
 
@@ -39,7 +28,9 @@ class Preparation(NamedTuple):
         mean: Subtracted from RGB values 0-255.
         std: They are divided by it after that.
         size: Of the network's input; None where the file leaves it open.
-        resize: The rule by which the graph resizes pictures, or None.
+        resize: The rule of the one bilinear resize that is all that the graph does to a
+            picture's size; None otherwise.
+        sizing: The kinds of all operations that resize or pad pictures, in their order.
         assumed: Whether mean and std are not in the file, which is fed normalised pictures.
         nodes: Names of the operations before the first convolution.
     """
@@ -48,6 +39,7 @@ class Preparation(NamedTuple):
     std: tuple[float, float, float]
     size: ImageSize | None
     resize: ResizeRule | None
+    sizing: tuple[str, ...]
     assumed: bool
     nodes: frozenset[str]
 
@@ -61,26 +53,71 @@ def read_preparation(graph: Graph, tensor: str, constants: Mapping[str, Constant
         constants: The file's, and what it computes from them alone.
 
     Raises:
-        UserError: Pictures are normalised by a rule that is not known here.
+        UserError: Pictures are fed, normalised or changed in a way that is not known here.
     """
-    makers = {output: node for node in graph.nodes for output in node.outputs}
-    before = _ancestors(makers, tensor)
-    scale, offset, at = _affine(graph, makers, tensor, constants)
-    fed = graph.inputs.get(at)
-    if fed is not None:
-        scale, offset = scale * fed.scale, offset - scale * fed.scale * fed.zero_point
-    assumed = bool(np.all(scale == 1) and np.all(offset == 0))
-    mean = np.full(3, RELEASE_MEAN) if assumed else -offset / scale
+    path = follow_picture(graph, tensor, constants)
+    fed = graph.inputs[path.fed]
+    _check_fed(graph, path.fed, fed)
+    scale = path.change.scale * fed.scale
+    offset = path.change.offset - scale * fed.zero_point
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise UserError(f"{graph.source}: inverts pictures, which no config value stands for")
+    unchanged = bool(np.all(scale == 1) and np.all(offset == 0))
+    assumed = unchanged and fed.dtype in _FLOATS
+    mean = np.full(3, RELEASE_MEAN) if assumed else 0.0 - offset / scale
     std = np.full(3, RELEASE_MEAN) if assumed else 1 / scale
-    size, rule = _resizing(before, constants)
+    size, rule = _resizing(path.sizing, constants)
     return Preparation(
-        _three(mean), _three(std), size or _fed_size(graph, at), rule, assumed,
-        frozenset(node.name for node in before),
+        _three(mean), _three(std), size or _fed_size(fed), rule,
+        tuple(node.op for node in path.sizing), assumed,
+        frozenset(node.name for node in _ancestors(graph, tensor)),
     )  # fmt: skip
 
 
-def _ancestors(makers: dict[str, Node], tensor: str) -> list[Node]:
+def detector_resize(preparation: Preparation, source: str, notes: list[str]) -> ResizeRule:
+    """The rule by which a detector's file resizes pictures; notes where one is assumed.
+
+    Args:
+        preparation: The file's.
+        source: The file, for messages.
+        notes: A note is added to them.
+
+    Raises:
+        UserError: Pictures are resized or padded in another way than by one bilinear resize.
+    """
+    if preparation.resize is not None:
+        return preparation.resize
+    if preparation.sizing:
+        raise UserError(
+            f"{source}: resizes pictures by {', '.join(preparation.sizing)}, which no config "
+            "value stands for; one resize_bilinear to a size is allowed"
+        )
+    notes.append("the file is fed resized pictures; input.resize=bilinear is assumed")
+    return "bilinear"
+
+
+def note_resize(preparation: Preparation, notes: list[str]) -> None:
+    """Notes a resize that a config without `input.resize` does not take over."""
+    if any(op not in PADS for op in preparation.sizing):
+        done = ", ".join(preparation.sizing)
+        notes.append(f"the file resizes pictures by {done}; the config's own rule is used instead")
+
+
+def _check_fed(graph: Graph, name: str, fed: GraphInput) -> None:
+    if fed.dtype not in (*_FLOATS, *_INTEGERS):
+        raise UserError(
+            f"{graph.source}: {name}, the input, is of {fed.dtype}; pictures of bytes or floats "
+            "are allowed, so export the graph with decoded pictures as its input"
+        )
+    if fed.shape is not None and len(fed.shape) == 4 and fed.shape[3] not in (None, 3):
+        raise UserError(
+            f"{graph.source}: {name}, the input, is of {fed.shape[3]} channels; pictures have 3"
+        )
+
+
+def _ancestors(graph: Graph, tensor: str) -> list[Node]:
     """Every operation that a tensor depends on, loops included."""
+    makers = {output: node for node in graph.nodes for output in node.outputs}
     found: dict[str, Node] = {}
     open_names = [tensor]
     while open_names:
@@ -91,66 +128,26 @@ def _ancestors(makers: dict[str, Node], tensor: str) -> list[Node]:
     return list(found.values())
 
 
-def _affine(
-    graph: Graph, makers: Mapping[str, Node], tensor: str, constants: Mapping[str, Constant]
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Scale and offset on the way to `tensor` from the tensor where they begin, and its name."""
-    scale, offset = np.ones(3), np.zeros(3)
-    while (node := makers.get(tensor)) is not None and node.op in (*_MOVING, *_AFFINE):
-        place = 0
-        if node.op in _AFFINE:
-            place, value = _operands(graph, node, constants)
-            if node.op in ("mul", "div"):
-                scale = scale * (value if node.op == "mul" else 1 / value)
-            elif node.op == "add":
-                offset = offset + scale * value
-            elif place == 0:
-                offset = offset - scale * value
-            else:
-                scale, offset = -scale, offset + scale * value
-        tensor = node.inputs[place]
-    return scale, offset, tensor
-
-
-def _operands(
-    graph: Graph, node: Node, constants: Mapping[str, Constant]
-) -> tuple[int, np.ndarray]:
-    """Place of the picture among an operation's two inputs, and the value of the other one."""
-    given = [constants.get(name) for name in node.inputs]
-    open_places = [place for place, constant in enumerate(given) if constant is None]
-    values = [each.value.astype(np.float64).ravel() for each in given if each is not None]
-    known = len(open_places) == len(values) == 1 and values[0].size in (1, 3)
-    if not known or (node.op == "div" and open_places == [1]):
-        raise UserError(
-            f"{graph.source}: {node.name} changes pictures before the network by something other "
-            "than a constant per channel, which no config value stands for"
-        )
-    return open_places[0], values[0]
-
-
 def _resizing(
-    before: Sequence[Node], constants: Mapping[str, Constant]
+    sizing: tuple[Node, ...], constants: Mapping[str, Constant]
 ) -> tuple[ImageSize | None, ResizeRule | None]:
-    nodes = [node for node in before if node.op == "resize_bilinear"]
-    if len(nodes) != 1:
+    if [node.op for node in sizing] != ["resize_bilinear"]:
         return None, None
-    node = nodes[0]
+    node = sizing[0]
     rule: ResizeRule = (
         "bilinear" if node.attributes.get("half_pixel_centers") else "legacy_bilinear"
     )
     if node.attributes.get("align_corners"):
         rule = "align_corners"
     size = constants.get(node.inputs[1])
-    padded = any(node.op.startswith("pad") for node in before)
-    if size is None or size.value.size != 2 or padded:
+    if size is None or size.value.size != 2:
         return None, rule
     return ImageSize(*(int(side) for side in size.value.ravel())), rule
 
 
-def _fed_size(graph: Graph, tensor: str) -> ImageSize | None:
+def _fed_size(fed: GraphInput) -> ImageSize | None:
     """Height and width of the fed pictures, where the file fixes them."""
-    fed = graph.inputs.get(tensor) or next(iter(graph.inputs.values()), None)
-    if fed is None or fed.shape is None or len(fed.shape) != 4:
+    if fed.shape is None or len(fed.shape) != 4:
         return None
     height, width = (fed.shape[side] for side in _SIDES)
     return ImageSize(height, width) if height and width else None

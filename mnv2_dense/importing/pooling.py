@@ -24,6 +24,16 @@ def count_cells(size: ImageSize, stride: int) -> ImageSize:
     return ImageSize(-(-size.height // stride), -(-size.width // stride))
 
 
+def _is_over_all(pooling: Operation) -> bool:
+    """Whether one cell is left of a map as large as the pooling's window."""
+    node = pooling.node
+    if node.op == "mean":
+        axes = pooling.constants.get(1)
+        return axes is not None and sorted(int(axis) % 4 for axis in axes.value.ravel()) == [1, 2]
+    sides = zip(node.attributes["strides"], node.attributes["kernel"], strict=True)
+    return node.attributes["padding"] == "valid" or all(stride >= side for stride, side in sides)
+
+
 def check_pooling(walk: Walk, number: int, size: ImageSize, stride: int) -> None:
     """Refuses a pooling that does not see the whole map of a network's input.
 
@@ -31,6 +41,8 @@ def check_pooling(walk: Walk, number: int, size: ImageSize, stride: int) -> None
         UserError: It sees less, or more.
     """
     pooling = walk.operation(number)
+    if not _is_over_all(pooling):
+        raise walk.unknown(f"{pooling.node.name} does not pool over height and width to one cell")
     cells, wanted = pooled_cells(pooling), count_cells(size, stride)
     if cells is not None and cells != wanted:
         raise walk.unknown(

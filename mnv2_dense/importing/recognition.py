@@ -6,13 +6,10 @@ from mnv2_dense.importing.deeplabv3 import has_pooling, place_deeplabv3
 from mnv2_dense.importing.found import Found, Imported, Settings
 from mnv2_dense.importing.graph import Graph, may_be_weights
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone, place_backbone
-from mnv2_dense.importing.pictures import Preparation, read_preparation
+from mnv2_dense.importing.pictures import Preparation, note_resize, read_preparation
 from mnv2_dense.importing.ssdlite import place_ssdlite
 from mnv2_dense.importing.steps import Steps, tensors
 from mnv2_dense.importing.walk import Walk
-
-SMALL = 4
-"""Values in a constant that may be a setting of an operation; a larger one is a tensor."""
 
 
 def recognise(graph: Graph) -> Imported:
@@ -27,6 +24,8 @@ def recognise(graph: Graph) -> Imported:
         walk.notes.append("the file is fed normalised pictures; x * 2 / 255 - 1 is assumed")
     backbone = place_backbone(walk)
     found = _place_head(walk, backbone, preparation)
+    if found.task != "detection":
+        note_resize(preparation, walk.notes)
     walk.check_all_placed()
     epsilons = {group: walk.epsilon(group, default) for group, default in found.groups.items()}
     state = walk.state(epsilons)
@@ -100,7 +99,7 @@ def _not_needed(walk: Walk, preparation: Preparation, used: dict[str, str]) -> d
             reasons[name] = "nothing in the file reads it"
         elif node.name in preparation.nodes:
             reasons[name] = f"prepares the picture ({node.op}); see the config's input"
-        elif value.dtype.kind == "f" and value.size > SMALL:
+        elif may_be_weights(value):
             raise UserError(
                 f"{graph.source}: {name} ({'x'.join(map(str, value.shape))}) is left over: "
                 f"{node.name} reads it, which is no layer of the network"

@@ -6,21 +6,20 @@ from typing import NamedTuple
 
 from mnv2_dense.backbone.mobilenet_v2 import all_taps
 from mnv2_dense.importing import anchors, decoding
-from mnv2_dense.importing.found import Found
+from mnv2_dense.importing.found import BACKBONE_EPSILON, Found
 from mnv2_dense.importing.labels import detection_categories
 from mnv2_dense.importing.layers import Layer
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone, place_last
-from mnv2_dense.importing.pictures import Preparation
+from mnv2_dense.importing.pictures import Preparation, detector_resize
+from mnv2_dense.importing.scores import is_scored, score_loss
 from mnv2_dense.importing.steps import Operation
-from mnv2_dense.importing.walk import Walk, follow
+from mnv2_dense.importing.walk import KEEPING, Walk, follow
 from mnv2_dense.structures import Category, ImageSize
 
 COORDINATES = 4
 TO_OURS = (1, 0, 3, 2)
 """Place in a file's (ty, tx, th, tw) of our (tx, ty, tw, th)."""
-KEEPING = ("identity", "reshape", "squeeze", "expand_dims", "transpose")
 RELEASE_SIZE = ImageSize(300, 300)
-RELEASE_EPSILON = 0.001
 
 
 class Level(NamedTuple):
@@ -50,7 +49,8 @@ def place_ssdlite(walk: Walk, backbone: FoundBackbone, preparation: Preparation)
     if len(categories) + 1 < slots:
         walk.notes.append(
             f"{slots - len(categories) - 1} of {slots} class columns are of ids that COCO's "
-            "categories do not use; they are left out of the class predictions"
+            "categories do not use; COCO's are assumed since there are 91, and the others are left "
+            "out of the class predictions"
         )
     taps = _place_extras(walk, [level.tap for level in levels], backbone)
     size = preparation.size or RELEASE_SIZE
@@ -61,14 +61,14 @@ def place_ssdlite(walk: Walk, backbone: FoundBackbone, preparation: Preparation)
     return Found(
         "detection",
         {
-            "input": {"resize": preparation.resize or "bilinear"},
+            "input": {"resize": detector_resize(preparation, walk.file, walk.notes)},
             "head": {"name": "ssdlite", "taps": taps, "extra_channels": extras},
             "anchors": _find_anchors(walk, cells, counts, size),
-            "loss": {"classification": decoding.score_loss(walk, class_concat)},
-            "decode": decoding.find_settings(walk, slots),
+            "loss": {"classification": score_loss(walk, class_concat, slots)},
+            "decode": decoding.find_settings(walk, box_concat, slots),
         },
         categories,
-        {"backbone": RELEASE_EPSILON},
+        {"backbone": BACKBONE_EPSILON},
     )
 
 
@@ -79,19 +79,22 @@ def _find_concats(walk: Walk) -> tuple[int, int]:
         for number, step in enumerate(walk.steps.items)
         if isinstance(step, Operation) and step.node.op == "concat" and _joins_layers(walk, step)
     ]
-    scored = [number for number in concats if decoding.is_scored(walk, number)]
+    scored = [number for number in concats if is_scored(walk, number)]
     boxes = [number for number in concats if number not in scored]
     return walk.only(boxes, "concatenation of boxes"), walk.only(scored, "concatenation of scores")
 
 
 def _joins_layers(walk: Walk, concat: Operation) -> bool:
     """Whether all that is concatenated are layers' outputs; in NMS there are other such steps."""
-    sources = (follow(walk, source, KEEPING) for source in concat.sources)
+    sources = (follow(walk, source, (*KEEPING, "transpose")) for source in concat.sources)
     return all(isinstance(walk.steps.items[source], Layer) for source in sources)
 
 
 def _find_levels(walk: Walk, box_concat: int, class_concat: int) -> list[Level]:
     levels = []
+    for concat in (walk.operation(box_concat), walk.operation(class_concat)):
+        if concat.node.attributes["axis"] != 1:
+            raise walk.unknown(f"{concat.node.name} joins levels along another axis than 1")
     pairs = (walk.operation(concat).sources for concat in (box_concat, class_concat))
     for box_source, class_source in zip(*pairs, strict=False):
         boxes, classes = (follow(walk, source, KEEPING) for source in (box_source, class_source))
@@ -173,14 +176,11 @@ def _find_anchors(
     found = decoding.find_anchors(walk, total)
     if found is None:
         walk.notes.append(
-            "anchors are computed from the maps in the file; the release's generator is assumed"
+            "anchors are computed from the maps' sizes in the file and could not be checked; the "
+            "release's, of min_scale 0.2 and max_scale 0.95, are assumed"
         )
-        # Scales and ratios, one per anchor of a cell.
-        walk.explained |= {
-            name: "anchors: the release's are generated here"
-            for name, value in walk.steps.graph.constants.items()
-            if value.dtype.kind == "f" and value.ndim == 1 and value.size in counts
-        }
+        names = anchors.check_scales(walk.steps.graph, counts)
+        walk.explained |= dict.fromkeys(names, "anchors: the release's are generated here")
         return {}
     settings = anchors.find_settings(found.table, cells, counts, size, walk.file)
     walk.explained |= dict.fromkeys(found.names, "anchors: generated here, equal to these")

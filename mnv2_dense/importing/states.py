@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from mnv2_dense.backbone.mobilenet_v2 import plan_blocks
@@ -17,14 +18,18 @@ TORCHVISION: Settings = {
 """How torchvision's published weights were trained (its preset, and PyTorch's batch norm)."""
 
 
+_MEAN = "running_mean"
+
+
 def import_state(state: Mapping[str, object], source: str) -> Imported:
     """A state dict of torchvision's `mobilenet_v2` as one of our classifiers.
 
     Raises:
-        UserError: It is of another network, or of no width that is known here.
+        UserError: It is of another network, of no width that is known here, or not finite.
     """
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
-    ours = classifier_state(tensors)
+    _check_finite(tensors, source)
+    ours = classifier_state(_with_counters(tensors))
     if ours is None or not any(name.startswith("features.") for name in tensors):
         raise UserError(
             f"{source}: no weights of torchvision's mobilenet_v2 (features.*, classifier.1.*)"
@@ -41,9 +46,22 @@ def import_state(state: Mapping[str, object], source: str) -> Imported:
         },
         categories=(),
         state=dict(ours),
-        used=dict(zip(tensors, ours, strict=True)),
+        used=dict(zip(tensors, ours, strict=False)),
         not_needed={},
     )
+
+
+def _check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise UserError(f"{source}: {name} holds values that are not finite (NaN or infinite)")
+
+
+def _with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors and, behind them, the batch norms' counters that old files do not have."""
+    norms = [name.removesuffix(_MEAN) for name in tensors if name.endswith(_MEAN)]
+    missing = [f"{norm}num_batches_tracked" for norm in norms]
+    return {**tensors, **{name: torch.tensor(0) for name in missing if name not in tensors}}
 
 
 def _shape(state: Mapping[str, Tensor], source: str) -> Shape:

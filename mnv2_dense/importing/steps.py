@@ -43,12 +43,14 @@ class _Value(NamedTuple):
 
     `layer` may still get a norm, a shortcut, an activation; without it `parts` is one step.
     Without both the tensor holds no features: shapes, or decoding's own numbers. `rate` is the
-    dilation that SpaceToBatchND stands for. `stale` is what came before a layer's activation.
+    dilation that SpaceToBatchND stands for, and `block` the same behind the layer, which
+    BatchToSpaceND has to undo. `stale` is what came before a layer's activation.
     """
 
     layer: int | None = None
     parts: tuple[int, ...] = ()
     rate: int = 1
+    block: int = 1
     stale: bool = False
 
 
@@ -131,18 +133,22 @@ class Steps:
         first = values[0]
         if node.op in CONVOLUTIONS:
             return self._start_layer(node, first, constants)
-        if node.op in ("identity", "batch_to_space_nd"):
-            return first._replace(rate=1)
+        if node.op == "identity":
+            return first
+        if node.op == "batch_to_space_nd":
+            return self._join(node, first, constants)
         if node.op == "space_to_batch_nd":
             return _Value(parts=(self._close(first),), rate=self._rate(node, constants))
         if self._extends(node, values, constants):
             return self._extend(node, values, constants)
         if node.op in ACTIVATIONS and first.layer is not None:
             return self._activate(node, first)
+        self._check_joined(node, values)
         read = tuple(self._close(value) for value in values if value != _NOTHING)
         return _Value(parts=(self._add(Operation(node, read, dict(constants))),))
 
     def _start_layer(self, node: Node, data: _Value, constants: Mapping[int, Constant]) -> _Value:
+        self._check_joined(node, [data._replace(rate=1)])
         layer = make_layer(node, constants, self.graph.source)
         layer.source = self._close(data)
         if data.rate != 1:
@@ -152,10 +158,36 @@ class Steps:
                     "padded, strided or dilated itself"
                 )
             layer.dilation, layer.padding = data.rate, "same"
-        return _Value(layer=self._add(layer))
+        return _Value(layer=self._add(layer), block=data.rate)
+
+    def _join(self, node: Node, value: _Value, constants: Mapping[int, Constant]) -> _Value:
+        """What SpaceToBatchND had split, put together again."""
+        if self._block(node, constants) != value.block or value.rate != 1:
+            raise UserError(
+                f"{self.graph.source}: {node.name} does not undo the SpaceToBatchND before it"
+            )
+        return value._replace(block=1)
+
+    def _check_joined(self, node: Node, values: Sequence[_Value]) -> None:
+        if any(value.rate != 1 or value.block != 1 for value in values):
+            raise UserError(
+                f"{self.graph.source}: {node.name} reads what SpaceToBatchND has split; only one "
+                "layer may stand before BatchToSpaceND"
+            )
 
     def _rate(self, node: Node, constants: Mapping[int, Constant]) -> int:
-        """The dilation that SpaceToBatchND stands for."""
+        """The dilation that SpaceToBatchND stands for, if it pads a 3x3 layer's map for it."""
+        rate = self._block(node, constants)
+        pads = constants.get(2)
+        sides = [[rate, rate]] * 2 if pads is None else pads.value.reshape(-1, 2).tolist()
+        if any(before != rate or after < rate for before, after in sides):
+            raise UserError(
+                f"{self.graph.source}: {node.name} pads by {sides}, which is not the padding SAME "
+                f"of a 3x3 layer of dilation {rate}"
+            )
+        return rate
+
+    def _block(self, node: Node, constants: Mapping[int, Constant]) -> int:
         block = constants[1].value.ravel() if 1 in constants else np.zeros(0)
         if len(block) != 2 or block[0] != block[1] or block[0] < 1:
             raise UserError(
@@ -170,7 +202,7 @@ class Steps:
         layer.tensors.extend(node.outputs)
         number = self._close(value)
         self._leave_behind(layer)
-        return _Value(parts=(number,))
+        return _Value(parts=(number,), block=value.block)
 
     def _leave_behind(self, layer: Layer) -> None:
         """What a layer has made so far is no output of it."""
@@ -187,7 +219,7 @@ class Steps:
         for name in layer.tensors:
             other = self._values.get(name)
             if other is not None and other.layer == value.layer:
-                self._values[name] = _Value(parts=(value.layer,), stale=other.stale)
+                self._values[name] = other._replace(layer=None, parts=(value.layer,))
         return value.layer
 
     def _extends(
@@ -198,7 +230,8 @@ class Steps:
         if len(unfinished) != 1 or node.op not in ("add", "sub", "mul", "batch_norm"):
             return False
         if len(values) > 1:
-            return node.op == "add" and _NOTHING not in values
+            split = any(value.block != 1 for value in values)
+            return node.op == "add" and _NOTHING not in values and not split
         channels = self._layer(unfinished[0]).channels
         for place, constant in constants.items():
             if not _is_per_channel(constant.value, channels):

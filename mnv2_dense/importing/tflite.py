@@ -26,6 +26,9 @@ from mnv2_dense.importing.tflite_operations import find_operation, read_node, re
 BEFORE_ACTIVATION = " before activation"
 """Ends the name of what an operation makes before the activation that the file fuses into it."""
 
+_FIRST_BYTES = {"UINT8": 0, "INT8": -128}
+"""What a type has for a picture's byte 0."""
+
 ACTIVATIONS = {"RELU": "relu", "RELU6": "relu6"}
 
 
@@ -91,15 +94,22 @@ def _read_input(file: TFLiteFile, index: int) -> GraphInput:
     tensor = file.part.Tensors(index)
     sizes = read_shape(tensor, "ShapeSignature") or read_shape(tensor)
     shape = tuple(None if size < 0 else size for size in sizes)
-    steps = read_steps(file, index)
-    if steps is None or read_kind(file, index) not in INTEGERS:
-        return GraphInput(shape)
+    steps, kind = read_steps(file, index), read_kind(file, index)
+    dtype = kind.lower()
+    if kind != "INT8" and (steps is None or kind not in INTEGERS):
+        return GraphInput(shape, dtype=dtype)
+    name = f"{file.source}: {file.names[index]}, an input,"
+    if steps is None or kind not in _FIRST_BYTES:
+        raise UserError(
+            f"{name} is {dtype} {'without' if steps is None else 'with'} quantisation; uint8 and "
+            "int8 with quantisation, or float32 are allowed"
+        )
     if len(steps.scale) != 1:
-        raise UserError(f"{file.source}: {file.names[index]}, an input, is quantised per channel")
+        raise UserError(f"{name} is quantised per channel")
     scale, zero_point = float(steps.scale[0]), float(steps.zero_point[0])
     if not 0 < scale < math.inf:
         raise DamageError(f"{file.names[index]} is quantised in steps of {scale}")
-    return GraphInput(shape, scale, zero_point)
+    return GraphInput(shape, scale, zero_point - _FIRST_BYTES[kind], dtype)
 
 
 def _read_nodes(file: TFLiteFile, constants: dict[str, np.ndarray]) -> list[Node]:

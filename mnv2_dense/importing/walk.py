@@ -1,6 +1,6 @@
 """A walk over a file's steps that gives every layer its place in one of our networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,9 @@ KNOWN = (
     "known are MobileNetV2 classifiers, SSDLite on MobileNetV2 and DeepLabv3 on MobileNetV2, "
     "as the authors built them"
 )
+
+KEEPING = ("identity", "reshape", "squeeze", "expand_dims")
+"""Operations that keep all values in their order."""
 
 
 class Placement(NamedTuple):
@@ -74,6 +77,28 @@ class Walk:
         """The operations that read a step."""
         readers = self.steps.readers(number)
         return [each for each in readers if isinstance(self.steps.items[each], Operation)]
+
+    def operations_behind(
+        self, number: int, passes: Callable[[Operation], bool] | None = None
+    ) -> list[int]:
+        """The operations that read a step, directly or behind some that let all values pass.
+
+        Args:
+            number: The step.
+            passes: Which do so, and are not listed themselves; those of `KEEPING` by default.
+        """
+        found, waiting, seen = list[int](), self.operations_after(number), set[int]()
+        while waiting:
+            reader = waiting.pop()
+            if reader in seen:
+                continue
+            seen.add(reader)
+            step = self.operation(reader)
+            if passes(step) if passes else step.node.op in KEEPING:
+                waiting += self.operations_after(reader)
+            else:
+                found.append(reader)
+        return sorted(found)
 
     def only(self, numbers: Sequence[int], what: str) -> int:
         """The one step of a list.

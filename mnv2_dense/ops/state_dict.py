@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from mnv2_dense.errors import UserError
 
+FOREIGN = (".tflite", ".pb", ".tar", ".gz", ".tgz", ".zip")
+"""How the names of TensorFlow's files and releases end."""
 SHOWN = 5
 """Differing names listed in an error."""
 
@@ -23,6 +25,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file")
+    hint = _import_hint(path)
     try:
         with warnings.catch_warnings():
             # torch warns of formats that it then refuses; the refusal is reported below.
@@ -31,15 +34,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: refused, it is no plain checkpoint (only tensors and simple values are "
-            "read, never code)"
+            f"read, never code){hint}"
         ) from error
     except Exception as error:  # damaged bytes end anywhere: struct.error, AssertionError, ...
         raise UserError(
-            f"{path}: cannot be read as a checkpoint, it is truncated or of another format"
+            f"{path}: cannot be read as a checkpoint, it is truncated or of another format{hint}"
         ) from error
     if not (_is_named(content) and _is_named(content.get("state_dict", {}))):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
     return content
+
+
+def _import_hint(path: Path) -> str:
+    """What to do with a file that is of another program by its name, for the end of a message."""
+    return (
+        "; import it first with tools/import_weights.py" if path.suffix.lower() in FOREIGN else ""
+    )
 
 
 def _is_named(content: object) -> bool:

@@ -49,6 +49,10 @@ class Answers(ABC):
             if not each.difference <= TOLERANCE
         ]
 
+    def rounded_misses(self) -> list[str]:
+        """What a quantised file's import must reach, beside its layers, and this does not."""
+        return []
+
 
 class LabelMaps(Answers):
     """A segmenter's logits and label maps at the input's size.

@@ -217,9 +217,11 @@ def test_another_padding_is_refused(tmp_path: Path) -> None:
     for path in (graph, own):
         message = refusal(path, NARROW, *HALF)
         assert "was trained with backbone.padding=same" in message
-        assert message.endswith("with symmetric; set backbone.padding=same")
+        assert message.endswith(
+            "(not symmetric), and would compute something else; set this key so"
+        )
     theirs = save(mobilenet_v2(width_mult=0.1).state_dict(), tmp_path / "w.pth")
-    assert refusal(theirs, NARROW, SAME).endswith("set backbone.padding=symmetric")
+    assert "backbone.padding=symmetric (not same)" in refusal(theirs, NARROW, SAME)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,44 @@ def test_another_variant_is_refused(tmp_path: Path, change: str) -> None:
     path = save(classifier_checkpoint(), tmp_path / "c.ckpt")
     message = refusal(path, *RELEASE, f"backbone.{change}")
     plain = {"shortcut=none": "shortcut=bottleneck"}.get(change, change.replace("false", "true"))
-    assert message.endswith(f"set backbone.{plain}")
+    assert f"was trained with backbone.{plain} (not {change.partition('=')[2]})" in message
+
+
+@pytest.mark.parametrize("source", ["torchvision", "graph", "checkpoint"])
+@pytest.mark.parametrize(
+    "change", ["linear_bottleneck=false", "shortcut=none", "first_shortcut=false"]
+)
+def test_a_variant_that_the_source_does_not_state_is_the_papers(
+    tmp_path: Path, source: str, change: str
+) -> None:
+    keys = (NARROW,) if source == "torchvision" else RELEASE
+    if source == "torchvision":
+        path = save(mobilenet_v2(width_mult=0.1).state_dict(), tmp_path / "w.pth")
+    elif source == "graph":
+        _, path = frozen_graph("classifier", tmp_path / "frozen.pb")
+    else:
+        content = classifier_checkpoint()
+        for key in ("linear_bottleneck", "shortcut", "first_shortcut"):
+            content["mnv2_dense"]["config"]["backbone"].pop(key, None)
+        path = save(content, tmp_path / "c.ckpt")
+    assert f"backbone.{change.partition('=')[0]}=" in refusal(path, *keys, f"backbone.{change}")
+    assert "backbone loaded" in load(path, *keys)[1]
+
+
+def test_a_bare_state_dict_says_nothing_of_its_variant(tmp_path: Path) -> None:
+    path = save(MobileNetV2(("last",), width_mult=0.1).state_dict(), tmp_path / "bare.pth")
+    assert "backbone loaded" in load(path, *RELEASE, "backbone.shortcut=none")[1]
+
+
+def test_all_that_differs_is_in_one_message(tmp_path: Path) -> None:
+    _, graph = frozen_graph("classifier", tmp_path / "frozen.pb")
+    message = refusal(graph, NARROW, "backbone.shortcut=none")
+    for words in ("padding=same (", "shortcut=bottleneck (", "input.mean=", "input.std="):
+        assert words in message
+    assert message.endswith("; set these keys so")
+    message = refusal(graph, *HALF)
+    assert "padding=same (not symmetric)" in message
+    assert message.endswith("; set this key so; they fit backbone.width_mult=0.1")
 
 
 def test_another_normalisation_is_refused(tmp_path: Path) -> None:
@@ -237,13 +276,11 @@ def test_another_normalisation_is_refused(tmp_path: Path) -> None:
     own = save(classifier_checkpoint(), tmp_path / "c.ckpt")
     for path in (graph, own):
         message = refusal(path, NARROW, SAME)
-        assert (
-            "input.mean=[127.5, 127.5, 127.5] and input.std=[127.5, 127.5, 127.5], not" in message
-        )
-        assert "not [123.675, 116.28, 103.53] and [58.395, 57.12, 57.375]; set them so" in message
+        assert "input.mean=[127.5, 127.5, 127.5] (not [123.675, 116.28, 103.53]), " in message
+        assert "input.std=[127.5, 127.5, 127.5] (not [58.395, 57.12, 57.375]), and" in message
     theirs = save(mobilenet_v2(width_mult=0.1).state_dict(), tmp_path / "w.pth")
     assert "input.mean=[123.675, 116.28, 103.53]" in refusal(theirs, NARROW, *HALF)
-    assert "set them so" in refusal(own, *RELEASE, "input.std=[127.5, 127.5, 64]")
+    assert "set this key so" in refusal(own, *RELEASE, "input.std=[127.5, 127.5, 64]")
 
 
 def test_what_files_round_away_is_the_same_normalisation(tmp_path: Path) -> None:
@@ -317,8 +354,8 @@ def test_published_weights_have_torchvisions_input(monkeypatch: pytest.MonkeyPat
         return mobilenet_v2().state_dict()
 
     monkeypatch.setattr(MobileNet_V2_Weights, "get_state_dict", get)
-    assert "set backbone.padding=symmetric" in refusal("imagenet", SAME)
-    assert "set them so" in refusal("imagenet", *HALF)
+    assert "backbone.padding=symmetric (not same)" in refusal("imagenet", SAME)
+    assert "set these keys so" in refusal("imagenet", *HALF)
     assert load("imagenet")[1].startswith("backbone.weights=imagenet: ")
 
 
@@ -332,7 +369,7 @@ def test_the_released_ssdlite_begins_a_detector(shared: Path) -> None:
     path = shared / "data" / "weights" / SSDLITE
     keys = [f"backbone.{key}" for key in (*OBJECT_DETECTION, "first_shortcut=false")]
     message = refusal(path, SAME, *HALF, *keys[:-1])
-    assert message.endswith("set backbone.first_shortcut=false")
+    assert "was trained with backbone.first_shortcut=false (not true)" in message
     message = refusal(path, SAME, *HALF, *keys[::3])
     assert f"; they fit {keys[1]}, {keys[2]}" in message
     network, message = load(path, SAME, *HALF, *keys)

@@ -164,15 +164,61 @@ def test_another_task_is_refused(tmp_path: Path) -> None:
         ("backbone.width_mult=0.5", "weights of another architecture: "),
         ("head.width_mult=0.5", "weights of another architecture: "),
         ("backbone.shortcut=none", "was trained with backbone.shortcut=bottleneck"),
-        ("backbone.padding=same", "set backbone.padding=symmetric"),
-        ("backbone.norm_epsilon=0.1", "set backbone.norm_epsilon=null"),
-        ("input.std=[1, 1, 1]", "was trained with input.mean=[123.675, 116.28, 103.53] and"),
+        ("backbone.padding=same", "backbone.padding=symmetric (not same)"),
+        ("backbone.norm_epsilon=0.1", "backbone.norm_epsilon=null (not 0.1)"),
+        ("anchors.min_scale=0.1", "anchors.min_scale=0.15 (not 0.1)"),
+        ("input.std=[1, 1, 1]", "was trained with input.std=[58.395, 57.12, 57.375] (not [1"),
     ],
 )
 def test_another_network_is_refused(tmp_path: Path, override: str, words: str) -> None:
     path = write(random_task(config()), tmp_path / "a.ckpt")
     for classes in (CLASSES, (CAT,)):
         assert words in refusal(config("detector", override), path, classes)
+
+
+@pytest.mark.parametrize(
+    "key", ["activation=relu6", "align_corners=false", "norm_epsilon=0.1", "atrous_rates=[1, 2, 3]"]
+)
+def test_another_head_is_refused_though_its_weights_fit(tmp_path: Path, key: str) -> None:
+    dense = ("head.aspp=dense",)
+    path = write(random_task(config("segmenter", *dense)), tmp_path / "a.ckpt")
+    message = refusal(config("segmenter", *dense, f"head.{key}"), path)
+    assert f"was trained with head.{key.partition('=')[0]}=" in message
+
+
+def test_rates_of_no_branches_are_no_difference(tmp_path: Path) -> None:
+    path = write(random_task(config("segmenter")), tmp_path / "a.ckpt")
+    given = config("segmenter", "head.atrous_rates=[1, 2, 3]")
+    assert "tensors loaded" in start_from(random_task(given), given, path)
+
+
+@pytest.mark.parametrize(("stored", "given"), [("null", "0.001"), ("0.001", "null")])
+def test_an_epsilon_of_null_is_the_releases(tmp_path: Path, stored: str, given: str) -> None:
+    key = "backbone.norm_epsilon"
+    path = write(random_task(config("detector", f"{key}={stored}")), tmp_path / "a.ckpt")
+    ours = config("detector", f"{key}={given}")
+    assert "tensors loaded" in start_from(random_task(ours), ours, path)
+
+
+def test_all_keys_to_set_are_in_one_message(tmp_path: Path) -> None:
+    path = write(random_task(config()), tmp_path / "a.ckpt")
+    keys = ("anchors.max_scale=0.9", "backbone.padding=same", "input.mean=[0, 0, 0]")
+    message = refusal(config("detector", *keys), path)
+    assert all(f"{key.partition('=')[0]}=" in message for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("override", "note"),
+    [
+        ("input.resize=legacy_bilinear", "input.resize=bilinear (not legacy_bilinear)"),
+        ("loss.classification=sigmoid", "loss.classification=softmax (not sigmoid)"),
+    ],
+)
+def test_what_training_can_change_is_noted(tmp_path: Path, override: str, note: str) -> None:
+    path = write(random_task(config()), tmp_path / "a.ckpt")
+    given = config("detector", override)
+    message = start_from(random_task(given), given, path)
+    assert message.endswith(f" tensors loaded\nnote: they were trained with {note}")
 
 
 def test_other_classes_excuse_no_other_difference(tmp_path: Path) -> None:

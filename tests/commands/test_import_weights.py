@@ -366,10 +366,17 @@ def test_a_runs_checkpoint_needs_no_import(trained_run: Path, tmp_path: Path) ->
     ("kind", "override", "words"),
     [
         ("detector", "decode.max_detection=3", "did you mean decode.max_detections?"),
-        ("detector", "backbone.width_mult=0.75", "weights of another architecture"),
+        ("detector", "backbone.width_mult=0.75", "backbone.width_mult=0.1 (not 0.75); override"),
+        ("detector", "backbone.shortcut=none", "backbone.shortcut=bottleneck (not none)"),
+        ("detector", "input.mean=[0, 0, 0]", "input.mean=[127.5, 127.5, 127.5] (not [0"),
+        ("detector", "loss.classification=focal", "loss.classification=sigmoid (not focal)"),
+        ("detector", "data.num_classes=7", "data.num_classes=7, but its network has"),
+        ("segmenter", "data.classes=[a, b]", "different classes"),
+        ("segmenter", "head.align_corners=false", "head.align_corners=true (not false)"),
+        ("classifier", "backbone.padding=symmetric", "backbone.padding=same (not symmetric)"),
         ("detector", "task=segmentation", ""),
         ("classifier", "decode.max_detections=3", "decode is no known key"),
-        ("classifier", "backbone.width_mult=0.75", "weights of another architecture"),
+        ("classifier", "backbone.width_mult=0.75", "backbone.width_mult=0.1 (not 0.75); override"),
     ],
 )
 def test_changes_that_do_not_fit(
@@ -380,6 +387,24 @@ def test_changes_that_do_not_fit(
     assert outcome.err.startswith("error: ")
     assert words in outcome.err
     assert not tree(tmp_path)
+
+
+def test_changes_to_data_protocol_and_training_are_taken(graphs: Path, tmp_path: Path) -> None:
+    keys = ("name=mine", "data.batch_size=3", "decode.nms_iou_threshold=0.5", "training.epochs=3")
+    same = ("backbone.width_mult=0.1", "input.resize=legacy_bilinear", "data.num_classes=3")
+    path = tmp_path / "a.ckpt"
+    convert(graphs / "detector.pb", path, *keys, *same).require_success()
+    config = open_checkpoint(path)[0]
+    assert (config.name, config.data.batch_size, config.training.epochs) == ("mine", 3, 3)
+
+
+def test_a_capital_suffix_is_no_part_of_the_name(
+    graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(graphs / "classifier.pb", "Frozen.PB")
+    run_tool("import_weights", "Frozen.PB").require_success()
+    assert (tmp_path / "Frozen.ckpt").is_file()
 
 
 def test_no_pictures_to_calibrate_on(graphs: Path, tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.commands.classifiers import classifier_checkpoint
 from tests.commands.tiny import (
     ASPP_CONFIG,
     COCO_CONFIG,
     CONFIG,
     SEGMENTATION_CONFIG,
     TRAIN_IMAGES,
+    checkpoint,
     run_tool,
 )
 
@@ -22,6 +25,19 @@ def test_the_papers_figures() -> None:
     assert totals["anchors"] == 2034
     taps = [(tap["channels"], tap["stride"]) for tap in totals["taps"]]
     assert taps == [(576, 16), (1280, 32)]
+
+
+def test_a_checkpoint_is_opened(trained_run: Path, tmp_path: Path) -> None:
+    last = trained_run / "checkpoints" / "last.ckpt"
+    totals = json.loads(run_tool("summary", last, "--json").require_success().out)
+    stored = checkpoint(trained_run)["state_dict"]
+    names = [name for name in stored if name.endswith((".weight", ".bias"))]
+    assert totals["parameters"] == sum(stored[name].numel() for name in names)
+    torch.save(classifier_checkpoint(), tmp_path / "c.ckpt")
+    outcome = run_tool("summary", tmp_path / "c.ckpt")
+    assert outcome.code == 2
+    assert "c.ckpt: a classifier, which has no task" in outcome.err
+    assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("size", "anchors"), [((300, 300), 1917), ((320, 320), 2034)])

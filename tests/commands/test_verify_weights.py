@@ -66,6 +66,36 @@ def test_a_float_file_is_met_within_its_bounds(
     assert max(each["relative"] for each in layers.values()) < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "words"),
+    [
+        (FLOAT, "input.mean=[123.675, 116.28, 103.53]", "input.mean=[1"),
+        (FLOAT, "head.align_corners=false", "head.align_corners=true (not false)"),
+        (DETECTOR, "anchors.min_scale=0.1", "anchors.min_scale="),
+    ],
+)
+def test_a_key_that_the_file_decides_is_compared(
+    imports: Imports, shared: Path, name: str, key: str, words: str
+) -> None:
+    outcome = run_tool("verify_weights", *imports(name), shared / PICTURE, key)
+    assert outcome.code == 1
+    assert f"DIFFERENT: the file is a network with {words}" in outcome.out
+    assert "computes what the file computes" not in outcome.out
+
+
+def test_the_verdict_says_what_is_not_compared(imports: Imports, shared: Path) -> None:
+    outcome = run_tool("verify_weights", *imports(FLOAT), shared / PICTURE).require_success()
+    assert "(not compared: how pictures are resized, and the data's protocol)" in outcome.out
+
+
+def test_lost_boxes_of_a_quantised_file_are_different(imports: Imports, shared: Path) -> None:
+    decode = ("decode.score_threshold=0.9", "decode.max_detections=1")
+    pictures = shared / "data/pictures"
+    outcome = run_tool("verify_weights", *imports(DETECTOR), pictures, *decode)
+    assert outcome.code == 1
+    assert "boxes; at most 10% may be lost" in outcome.out
+
+
 def test_a_changed_weight_is_found_where_it_is(
     imports: Imports, shared: Path, tmp_path: Path
 ) -> None:

@@ -141,7 +141,9 @@ def _expanded_shape(do: _Scope, tensor: str, start: Any, count: int) -> str:
     return do("ConcatV2", before, ones, after, ints(0), N=3)
 
 
-def suppress(message: Any, *, score: float, iou: float, per_class: int, classes: int) -> None:
+def suppress(
+    message: Any, *, score: float, iou: float, per_class: int, classes: int, total: int = 100
+) -> None:
     """`batch_multiclass_non_max_suppression`: a loop over pictures, classes one by one."""
     builder, scope = edit(message), "Postprocessor/BatchMultiClassNonMaxSuppression/map/"
     do = _Scope(builder, f"{scope}while/")
@@ -174,7 +176,9 @@ def suppress(message: Any, *, score: float, iou: float, per_class: int, classes:
         joined = do("ConcatV2", *clipped, ints(1), N=2)
         areas = do("Sub", clipped[0], clipped[1])
         kept.append(do("Gather", joined, do("Where", do("Greater", areas, floats(0)))))
-    do("ConcatV2", *kept, ints(0), N=len(kept))
+    joined = do("ConcatV2", *kept, ints(0), N=len(kept))
+    number = do("StridedSlice", do("Shape", joined), ints([0]), ints([1]), ints([1]))
+    do("Gather", joined, do("Range", ints(0), do("Minimum", ints(total), number), ints(1)))
     builder.node("Exit", "detection_boxes", [switch])
 
 

@@ -6,7 +6,8 @@ import torch
 
 from mnv2_dense.detection.anchors import AnchorGenerator
 from mnv2_dense.errors import UserError
-from mnv2_dense.importing.anchors import find_settings
+from mnv2_dense.importing.anchors import check_scales, find_settings
+from mnv2_dense.importing.graph import Graph, Node
 from mnv2_dense.structures import ImageSize
 
 CELLS = [ImageSize(6, 9), ImageSize(3, 5), ImageSize(2, 3), ImageSize(1, 2)]
@@ -74,3 +75,37 @@ def test_sides_that_are_no_sides_end_in_a_message(value: float) -> None:
         np.errstate(all="ignore"),
     ):
         find_settings(table, CELLS, counts, SIZES[0], "here.pb")
+
+
+# Generators that need maps
+
+COUNTS = AnchorGenerator(4).counts
+
+
+def graph_of(*values: float, op: str = "mul") -> Graph:
+    constants = {"scales": np.array(values, np.float32)}
+    node = Node(op, "widths", ("roots", "scales"), ("widths",), {})
+    return Graph("here.pb", [node], constants, {}, ())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(0.1, 0.2, 0.2), (1, 2, 0.5), (1, 2**0.5, 0.5**0.5), (1, 2, 0.5, 3, 1 / 3, 1)],
+)
+def test_the_releases_scales_and_ratios_are_known(values: tuple[float, ...]) -> None:
+    assert check_scales(graph_of(*values), COUNTS) == ["scales"]
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.15, 0.15), (1, 2, 0.4), (0.9,) * 6])
+def test_other_scales_and_ratios_are_named(values: tuple[float, ...]) -> None:
+    with pytest.raises(UserError, match=r"^here\.pb: scales .* are no scales or ratios"):
+        check_scales(graph_of(*values), COUNTS)
+
+
+def test_what_no_generator_reads_is_not_its_own() -> None:
+    assert check_scales(graph_of(127.5, 127.5, 127.5, op="pad"), COUNTS) == []
+
+
+def test_other_counts_than_the_releases_are_named() -> None:
+    with pytest.raises(UserError, match=r"\[6, 6, 6, 6\] per cell; only the release's \[3, 6"):
+        check_scales(graph_of(0.1, 0.2, 0.2), [6] * 4)

@@ -155,3 +155,38 @@ def test_classes_of_other_data_are_numbered() -> None:
     imported = import_message(graph)
     assert [each.name for each in imported.categories] == ["class 0", "class 1", "class 2"]
     assert sides(graph) == (65, 65)
+
+
+def with_rate(stride: int, rate: int) -> Any:
+    network = segmenter(
+        21, {"width_mult": 0.35, "output_stride": stride}, channels=16, aspp="dense"
+    )
+    message = deeplab_graph(network, SIZE)
+    find(message, "aspp1/Conv2D").attr["dilations"].list.i[:] = [1, rate, rate, 1]
+    return message
+
+
+def test_rates_are_those_of_stride_sixteen() -> None:
+    assert import_message(with_rate(8, 6)).settings["head"]["atrous_rates"] == [3, 12, 18]
+    assert import_message(with_rate(32, 5)).settings["head"]["atrous_rates"] == [10, 12, 18]
+
+
+def test_rates_that_are_not_whole_at_stride_sixteen_are_refused() -> None:
+    assert "atrous rates 5, 24, 36 at output stride 8" in refusal(with_rate(8, 5))
+
+
+def test_branches_are_joined_by_channels() -> None:
+    message = message_of()
+    remove(message, "concat/axis")
+    edit(message).const("concat/axis", np.int32(2))
+    assert "concat joins branches along axis 2" in refusal(message)
+
+
+@pytest.mark.parametrize("op", ["ResizeNearestNeighbor", "ResizeArea"])
+def test_how_the_pooled_map_may_be_spread(op: str) -> None:
+    message = message_of()
+    find(message, "ResizeBilinear").op = op
+    if op == "ResizeNearestNeighbor":
+        assert import_message(message).settings["head"]["align_corners"] is True
+    else:
+        assert "ResizeBilinear (resize_area) where the pooled map is spread" in refusal(message)

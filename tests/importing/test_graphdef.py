@@ -230,7 +230,7 @@ def test_the_released_topology_is_read(shared: Path) -> None:
     graph = graph_from_message(graphdef_from_tfjs(content, values), str(path))
     # Of 641 nodes 262 are constants and one is the input.
     assert (len(graph.nodes), len(graph.constants)) == (378, 262)
-    assert graph.inputs == {"image_tensor": GraphInput((None, None, None, 3))}
+    assert graph.inputs == {"image_tensor": GraphInput((None, None, None, 3), dtype="uint8")}
     assert graph.outputs == ("Postprocessor/Slice", "Postprocessor/ExpandDims_1")
     floats = [value for value in graph.constants.values() if value.dtype == np.float32]
     listed = content["weightsManifest"][0]["weights"]

@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.importing.graph_builder import Shape
+from mnv2_dense.importing.graphdef import graph_from_message
+from tests.importing.graph_builder import GraphBuilder, Shape
 from tests.importing.small_graphs import CONV, KERNEL, conv_graph, norm_graph, only, refusal, small
 
 
@@ -70,3 +71,12 @@ def test_pools_resizing_and_dense_layers() -> None:
         builder.const("w", np.ones((2, 2), np.float32))
         builder.node("MatMul", "y", ["x", "w"], transpose_b=transposed)
         assert only(builder) == ("dense", ("x", "w"), {"layout": layout})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float16", "int32", "int64"])
+def test_types_of_what_is_fed(dtype: str) -> None:
+    builder = GraphBuilder()
+    builder.placeholder("x", dtype, [1])
+    assert graph_from_message(builder.message, "a.pb").inputs["x"].dtype == dtype
+    builder.message.node[0].attr["dtype"].type = 6
+    assert graph_from_message(builder.message, "a.pb").inputs["x"].dtype == "type 6"

@@ -4,20 +4,32 @@ import numpy as np
 import pytest
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.importing.graph import Graph, GraphInput, Node
+from mnv2_dense.importing.graph import Graph, GraphInput
 from mnv2_dense.importing.graphdef import graph_from_message
-from mnv2_dense.importing.pictures import Preparation, read_preparation
+from mnv2_dense.importing.pictures import (
+    Preparation,
+    detector_resize,
+    note_resize,
+    read_preparation,
+)
 from mnv2_dense.importing.steps import Steps
 from mnv2_dense.structures import ImageSize
+from tests.importing.detector_networks import ssdlite_graph
 from tests.importing.graph_builder import GraphBuilder
 from tests.importing.graph_layers import resize
+from tests.importing.networks import classifier_graph
+from tests.importing.random_networks import classifier, detector, import_message
+from tests.importing.release_forms import edit, find, insert
 
+NARROW = {"width_mult": 0.35, "last_channels": 64}
 RELEASE = ((127.5,) * 3, (127.5,) * 3)
 
 
-def builder_of(shape: tuple[int | None, ...] = (None, None, None, 3)) -> GraphBuilder:
+def builder_of(
+    shape: tuple[int | None, ...] = (None, None, None, 3), dtype: str = "uint8"
+) -> GraphBuilder:
     builder = GraphBuilder()
-    builder.placeholder("image", "uint8", shape)
+    builder.placeholder("image", dtype, shape)
     builder.node("Cast", "bytes", ["image"])
     return builder
 
@@ -68,10 +80,31 @@ def test_channels_have_their_own() -> None:
     assert found.std == pytest.approx(std)
 
 
-def test_normalised_pictures_are_fed_where_the_graph_does_nothing() -> None:
-    found = chain()
+def test_normalised_pictures_are_fed_where_the_graph_does_nothing_to_floats() -> None:
+    found = prepare(builder_of(dtype="float32"), "bytes")
     assert found.assumed
     assert (found.mean, found.std) == RELEASE
+
+
+def test_bytes_are_fed_as_they_are_where_the_graph_does_nothing() -> None:
+    found = prepare(builder_of(), "bytes")
+    assert not found.assumed
+    assert (found.mean, found.std) == ((0, 0, 0), (1, 1, 1))
+    fed = {"image": GraphInput(None, dtype="uint8")}
+    found = read_preparation(Graph("here.tflite", [], {}, fed, ()), "image", {})
+    assert not found.assumed
+
+
+@pytest.mark.parametrize("dtype", ["string", "type 6", "bool"])
+def test_what_holds_no_pictures_is_refused(dtype: str) -> None:
+    graph = Graph("here.pb", [], {}, {"image": GraphInput(None, dtype=dtype)}, ())
+    with pytest.raises(UserError, match=rf"here\.pb: image, the input, is of {dtype}"):
+        read_preparation(graph, "image", {})
+
+
+def test_pictures_of_four_channels_are_refused() -> None:
+    with pytest.raises(UserError, match="image, the input, is of 4 channels"):
+        prepare(builder_of((1, None, None, 4)), "bytes")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +154,11 @@ def test_other_normalisations_are_refused(value: Any) -> None:
         prepare(builder, tensor)
 
 
+def test_inverted_pictures_are_refused() -> None:
+    with pytest.raises(UserError, match="inverts pictures"):
+        chain(("Sub", "second", 255))
+
+
 def test_a_reciprocal_of_pictures_is_refused() -> None:
     with pytest.raises(UserError, match="n0 changes pictures"):
         chain(("RealDiv", "second", 1))
@@ -143,11 +181,56 @@ def test_resizing(attributes: dict[str, bool], rule: str) -> None:
     assert (found.size, found.resize) == (ImageSize(300, 200), rule)
 
 
+def padded(op: str = "ResizeBilinear") -> Preparation:
+    """Resized and then padded with zeros, which are the mean of bytes that are fed as they are."""
+    builder = builder_of()
+    size = builder.const("size", np.array([300, 200], np.int32))
+    tensor = builder.node(op, "resize", ["bytes", size])
+    pads = builder.node("Shape", "pads", ["image"])
+    return prepare(builder, builder.node("Pad", "pad", [tensor, pads]))
+
+
 def test_sizes_that_pictures_are_padded_to_are_unknown() -> None:
+    found = padded()
+    assert (found.size, found.resize, found.sizing) == (None, None, ("resize_bilinear", "pad"))
+
+
+def test_a_margin_of_nothing_is_none() -> None:
     builder = builder_of()
     tensor = resize(builder, "resize", "bytes", (300, 200))
     pads = builder.const("pads", np.zeros((4, 2), np.int32))
-    assert prepare(builder, builder.node("Pad", "pad", [tensor, pads])).size is None
+    assert prepare(builder, builder.node("Pad", "pad", [tensor, pads])).size == (300, 200)
+
+
+@pytest.mark.parametrize("op", ["ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea"])
+def test_a_detector_resizes_by_one_bilinear_resize(op: str) -> None:
+    builder = builder_of()
+    size = builder.const("size", np.array([300, 200], np.int32))
+    builder.node(op, "resize", ["bytes", size])
+    single = prepare(builder, "resize")
+    builder = builder_of()
+    resize(builder, "first", "bytes", (500, 500), align_corners=False)
+    twice = prepare(builder, resize(builder, "second", "first", (300, 300), align_corners=False))
+    for found in (single, twice, padded()):
+        assert found.resize is None
+        words = f"here.pb: resizes pictures by {', '.join(found.sizing)}, which no config value"
+        with pytest.raises(UserError, match=words):
+            detector_resize(found, "here.pb", [])
+        notes: list[str] = []
+        note_resize(found, notes)
+        assert notes
+        assert all("the file resizes pictures by" in note for note in notes)
+
+
+def test_a_detector_without_a_resize_is_fed_resized_pictures() -> None:
+    notes: list[str] = []
+    assert detector_resize(prepare(builder_of(), "bytes"), "here.pb", notes) == "bilinear"
+    assert notes == ["the file is fed resized pictures; input.resize=bilinear is assumed"]
+    builder = builder_of()
+    tensor = resize(builder, "resize", "bytes", (300, 300), align_corners=False)
+    notes.clear()
+    assert detector_resize(prepare(builder, tensor), "here.pb", notes) == "legacy_bilinear"
+    assert not notes
 
 
 def test_the_size_of_what_is_fed() -> None:
@@ -181,7 +264,20 @@ def test_a_loop_over_pictures() -> None:
     assert {"next", "merge", "bytes"} <= found.nodes
 
 
-def test_nothing_is_read_of_a_graph_without_inputs() -> None:
-    node = Node("identity", "a", ("b",), ("a",), {})
-    found = read_preparation(Graph("here.pb", [node], {}, {}, ()), "a", {})
-    assert (found.size, found.resize, found.assumed) == (None, None, True)
+def test_a_detectors_own_resize_reaches_its_config() -> None:
+    size = ImageSize(96, 96)
+    network = detector(3, NARROW, head={"extra_channels": (32, 24, 24, 16)})
+    given = import_message(ssdlite_graph(network, size)).settings["input"]
+    assert given["resize"] == "legacy_bilinear"
+    message = ssdlite_graph(network, size)
+    find(message, "Preprocessor/ResizeBilinear").op = "ResizeBicubic"
+    with pytest.raises(UserError, match="resizes pictures by resize_bicubic, which no config"):
+        import_message(message)
+
+
+def test_a_classifiers_own_resize_is_noted() -> None:
+    message = classifier_graph(classifier(4, **NARROW), ImageSize(96, 96))
+    size = edit(message).const("size", np.array([96, 96], np.int32))
+    insert(message, "MobilenetV2/Conv/Conv2D", 0, "ResizeBicubic", "resize", size)
+    notes = import_message(message).notes
+    assert any("the file resizes pictures by resize_bicubic" in note for note in notes)

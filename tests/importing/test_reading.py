@@ -1,4 +1,5 @@
 import re
+import tarfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,48 @@ def test_graphs_are_told_by_their_names(tmp_path: Path) -> None:
     assert is_graph(tmp_path)
     assert is_graph(Path("a.tflite"))
     assert is_graph(Path("a.tar.gz"))
+    assert is_graph(Path("A.TFLITE"))
     assert not is_graph(Path("a.pth"))
+
+
+def test_suffixes_in_capitals(tmp_path: Path) -> None:
+    graph, state = tmp_path / "FROZEN.PB", tmp_path / "W.PTH"
+    graph.write_bytes(classifier_graph(classifier(5, width_mult=0.35)).SerializeToString())
+    torch.save(mobilenet_v2(num_classes=3, width_mult=0.35).state_dict(), state)
+    for path in (graph, state):
+        assert read_weights(path).settings["backbone"]["width_mult"] == 0.35
+    (tmp_path / "A.TFLITE").write_bytes(b"")
+    with pytest.raises(UserError, match="not a TFLite file, or truncated"):
+        read_weights(tmp_path / "A.TFLITE")
+
+
+@pytest.mark.parametrize("spare", [None, "saved_model.pb"])
+def test_a_release_without_a_frozen_graph_names_its_tflite_file(
+    tmp_path: Path, spare: str | None
+) -> None:
+    folder, archive = tmp_path / "release", tmp_path / "release.tar.gz"
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(b"TFL3")
+    if spare is not None:
+        (folder / spare).write_bytes(b"")
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(folder, "release")
+    with pytest.raises(UserError, match=r"; or its .tflite file, model.tflite$"):
+        read_weights(folder)
+    with pytest.raises(UserError, match=r"; or unpack its .tflite file and give that$"):
+        read_weights(archive)
+
+
+def test_a_graph_of_quantisation_aware_training(tmp_path: Path) -> None:
+    message = classifier_graph(classifier(5, width_mult=0.35))
+    node = message.node.add()
+    node.name, node.op = "act_quant/FakeQuant", "FakeQuantWithMinMaxVars"
+    node.input.extend([message.node[-2].name] * 3)
+    message.node.add(name="end", op="Identity", input=[node.name])
+    path = tmp_path / "frozen_inference_graph.pb"
+    path.write_bytes(message.SerializeToString())
+    with pytest.raises(UserError, match=r"quantisation-aware training.*give the .tflite file"):
+        read_weights(path)
 
 
 # Published files

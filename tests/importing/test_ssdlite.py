@@ -1,31 +1,23 @@
-import functools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mnv2_dense.errors import UserError
 from mnv2_dense.importing.found import Imported
-from mnv2_dense.structures import ImageSize
-from tests.importing.detector_networks import ssdlite_graph
-from tests.importing.graph_builder import new_message
-from tests.importing.random_networks import (
-    FILE,
-    assert_same_states,
-    detector,
-    import_message,
-)
+from tests.importing.random_networks import assert_same_states, import_message
 from tests.importing.release_forms import (
     SCALES,
     compute_anchors,
     edit,
     find,
+    insert,
+    ints,
     remove,
     scale_logits,
     suppress,
 )
+from tests.importing.small_detectors import CELLS, message_of, network, refusal
 
-SIZE, CELLS = ImageSize(96, 96), (6, 3, 2, 1, 1, 1)
 RELEASE_DECODE = {
     "score_threshold": 1e-8,
     "nms_iou_threshold": 0.6,
@@ -33,30 +25,6 @@ RELEASE_DECODE = {
     "max_detections_per_class": 100,
     "max_detections": 100,
 }
-
-
-@functools.cache
-def network() -> Any:
-    backbone = {"width_mult": 0.35, "last_channels": 64}
-    return detector(3, backbone, head={"extra_channels": (32, 24, 24, 16)})
-
-
-@functools.cache
-def _bytes() -> bytes:
-    return ssdlite_graph(network(), SIZE).SerializeToString()
-
-
-def message_of() -> Any:
-    message = new_message()
-    message.ParseFromString(_bytes())
-    return message
-
-
-def refusal(message: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        import_message(message)
-    assert str(caught.value).startswith(FILE + ": ")
-    return str(caught.value)
 
 
 def anchors_of(imported: Imported) -> dict[str, Any]:
@@ -76,7 +44,7 @@ def test_the_releases_decoding() -> None:
 def test_a_release_with_anchor_generator_and_nms() -> None:
     message = message_of()
     compute_anchors(message, CELLS)
-    suppress(message, score=0.01, iou=0.55, per_class=50, classes=3)
+    suppress(message, score=0.01, iou=0.55, per_class=50, classes=3, total=70)
     scale_logits(message)
     imported = import_message(message)
     assert_same_states(imported.state, network().state_dict())
@@ -85,6 +53,7 @@ def test_a_release_with_anchor_generator_and_nms() -> None:
         "score_threshold": 0.01,
         "nms_iou_threshold": 0.55,
         "max_detections_per_class": 50,
+        "max_detections": 70,
     }
     assert imported.notes == ()
     assert "anchors" in imported.not_needed["MultipleGridAnchorGenerator/grid_3/scales"]
@@ -105,16 +74,26 @@ def test_computed_anchors_are_checked() -> None:
     assert "its anchors are not those of the released SSD generator" in refusal(message)
 
 
-def test_anchors_that_need_maps_are_assumed() -> None:
+def anchors_of_maps(*scales: float) -> Any:
     message = message_of()
-    compute_anchors(message, CELLS)
+    compute_anchors(message, CELLS, scales or SCALES)
     shape = edit(message).node("Shape", "map_shape", ["FeatureExtractor/MobilenetV2/Conv/Relu6"])
     steps = next(node for node in message.node if node.op == "Range")
     steps.input[1] = shape
-    imported = import_message(message)
+    return message
+
+
+def test_anchors_that_need_maps_are_assumed() -> None:
+    imported = import_message(anchors_of_maps())
     assert imported.notes[0].startswith("anchors are computed from the maps")
+    assert "could not be checked" in imported.notes[0]
     assert imported.settings["anchors"] == {}
     assert "anchors" in imported.not_needed["MultipleGridAnchorGenerator/grid_3/scales"]
+
+
+def test_other_scales_of_anchors_that_need_maps_are_refused() -> None:
+    words = refusal(anchors_of_maps(0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0))
+    assert "grid_0/scales (0.1, 0.15, 0.15) are no scales or ratios of the release" in words
 
 
 # Others
@@ -195,3 +174,20 @@ def test_boxes_and_scores_of_one_level_read_one_map() -> None:
     boxes = find(message, "BoxPredictor_3/BoxEncodingPredictor_depthwise/depthwise")
     boxes.input[0] = find(message, "BoxPredictor_4/ClassPredictor_depthwise/depthwise").input[0]
     refusal(message)
+
+
+@pytest.mark.parametrize("reader", ["BoxPredictor_0/Reshape", "BoxPredictor_0/Reshape_1"])
+@pytest.mark.parametrize("op", ["Transpose", "Tanh"])
+def test_predictions_are_only_shaped_before_they_are_joined(reader: str, op: str) -> None:
+    message = message_of()
+    more = [edit(message).const("order", ints([0, 2, 1, 3]))] if op == "Transpose" else []
+    insert(message, reader, 0, op, "changed", *more)
+    words = refusal(message)
+    assert "changed (transpose)" in words or "concatenation of" in words
+
+
+def test_levels_are_joined_by_anchors() -> None:
+    message = message_of()
+    remove(message, "concat/axis")
+    edit(message).const("concat/axis", ints(2))
+    assert "concat joins levels along another axis than 1" in refusal(message)

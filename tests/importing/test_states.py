@@ -28,6 +28,24 @@ def test_other_weights_are_refused() -> None:
             import_state(state, "here.pth")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_is_named(value: float) -> None:
+    state = mobilenet_v2(width_mult=0.35).state_dict()
+    state["features.3.conv.1.1.running_var"][2] = value
+    with pytest.raises(UserError, match=r"^here.pth: features.3.conv.1.1.running_var holds"):
+        import_state(state, "here.pth")
+
+
+def test_counters_that_old_files_lack_are_filled() -> None:
+    state = mobilenet_v2(width_mult=0.35).state_dict()
+    kept = {name: each for name, each in state.items() if "num_batches_tracked" not in name}
+    imported = import_state(kept, "here.pth")
+    ours = rebuild(imported).state_dict()
+    assert ours["backbone.stem.1.num_batches_tracked"] == 0
+    assert {*imported.used} == {*kept}
+    assert all(torch.equal(imported.state[new], kept[old]) for old, new in imported.used.items())
+
+
 def test_a_missing_tensor_is_named() -> None:
     state = mobilenet_v2(width_mult=0.35).state_dict()
     del state["features.3.conv.1.0.weight"]

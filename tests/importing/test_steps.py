@@ -252,16 +252,23 @@ def test_an_activation_behind_another_reader_is_no_part_of_the_layer() -> None:
 # Other steps
 
 
-def dilated(block: Sequence[int] | None, **changes: Any) -> GraphBuilder:
+def dilated(
+    block: Sequence[int] | None,
+    pad: Sequence[int] = (2, 3),
+    joined: Sequence[int] | None = None,
+    **changes: Any,
+) -> GraphBuilder:
+    """A layer between SpaceToBatchND and BatchToSpaceND, whose block is `joined` if given."""
     builder = builder_of()
     data = conv(builder, "stem", "x")
-    pads = builder.const("pads", np.array([[2, 3]] * 2, np.int32))
+    pads = builder.const("pads", np.array([pad] * 2, np.int32))
     crops = builder.const("crops", np.array([[0, 1]] * 2, np.int32))
     size = builder.node("Shape", "shape", [data])
     given = size if block is None else builder.const("block", np.array(block, np.int32))
     split = builder.node("SpaceToBatchND", "split", [data, given, pads])
     made = conv(builder, "a", split, **{"padding": "VALID", **changes})
-    builder.node("Relu6", "r", [builder.node("BatchToSpaceND", "joined", [made, given, crops])])
+    other = given if joined is None else builder.const("other", np.array(joined, np.int32))
+    builder.node("Relu6", "r", [builder.node("BatchToSpaceND", "joined", [made, other, crops])])
     return builder
 
 
@@ -269,6 +276,46 @@ def test_dilation_may_be_written_with_batches() -> None:
     _, layer = layers_of(dilated([2, 2]))
     assert (layer.dilation, layer.padding, layer.activation) == (2, "same", "relu6")
     assert layer.tensors == ["a", "joined", "r"]
+
+
+@pytest.mark.parametrize("pad", [(0, 0), (1, 1), (2, 1), (3, 2)])
+def test_maps_are_padded_as_the_dilation_needs(pad: tuple[int, int]) -> None:
+    assert "split pads by" in refusal(dilated([2, 2], pad))
+
+
+@pytest.mark.parametrize("joined", [[3, 3], [1, 1], [2, 3]])
+def test_batches_are_joined_as_they_were_split(joined: list[int]) -> None:
+    assert "joined" in refusal(dilated([2, 2], joined=joined))
+
+
+@pytest.mark.parametrize("op", ["Conv2D", "Sigmoid"])
+def test_batches_are_joined_before_anything_else(op: str) -> None:
+    builder = dilated([2, 2])
+    joined = next(node for node in builder.message.node if node.name == "joined")
+    builder.message.node.remove(joined)
+    relu = next(node for node in builder.message.node if node.name == "r")
+    relu.input[0] = "a"
+    if op == "Conv2D":
+        conv(builder, "late", "r")
+    else:
+        builder.node(op, "late", ["r"])
+    assert "late reads what SpaceToBatchND has split" in refusal(builder)
+
+
+def test_an_activation_may_stand_before_batches_are_joined() -> None:
+    builder = dilated([2, 2])
+    joined = next(node for node in builder.message.node if node.name == "joined")
+    last = next(node for node in builder.message.node if node.name == "r")
+    last.input[0], joined.input[0] = "a", "r"
+    conv(builder, "after", "joined")
+    assert [layer.dilation for layer in layers_of(builder)] == [1, 2, 1]
+
+
+def test_a_shortcut_to_split_batches_is_refused() -> None:
+    builder = dilated([2, 2])
+    joined = next(node for node in builder.message.node if node.name == "joined")
+    joined.input[0] = builder.node("Add", "sum", ["a", "stem"])
+    assert "sum reads what SpaceToBatchND has split" in refusal(builder)
 
 
 @pytest.mark.parametrize("block", [None, [2, 3], [2], [0, 0]])

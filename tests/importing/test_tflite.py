@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,10 +68,41 @@ def test_what_is_fed(path: Path) -> None:
     options = schema.ConcatenationOptionsT()
     writer.operator("CONCATENATION", data, [writer.tensor("made")], options)
     assert read_tflite(writer.write(path, data)).inputs == {
-        "bytes": GraphInput((1, 8, 8, 3), 0.5, 128.0),
+        "bytes": GraphInput((1, 8, 8, 3), 0.5, 128.0, "uint8"),
         "floats": GraphInput((1, 4)),
         "any": GraphInput((None, 4)),
     }
+
+
+def read_input(path: Path, kind: str, **steps: Any) -> GraphInput:
+    """What is fed into a file whose one input is of a type."""
+    writer = ModelWriter()
+    data = writer.tensor("data", (1, 8, 8, 3), kind=kind, **steps)
+    writer.operator("RELU", [data], [writer.tensor("made")])
+    return read_tflite(writer.write(path, [data])).inputs["data"]
+
+
+@pytest.mark.parametrize(("zero_point", "byte"), [(0, 128), (-1, 127), (-128, 0)])
+def test_bytes_of_an_int8_input_begin_at_its_least_value(
+    zero_point: int, byte: int, path: Path
+) -> None:
+    found = read_input(path, "INT8", scale=[0.5], zero_point=[zero_point])
+    assert found == GraphInput((1, 8, 8, 3), 0.5, byte, "int8")
+
+
+def test_bytes_are_told_from_floats(path: Path) -> None:
+    assert read_input(path, "UINT8") == GraphInput((1, 8, 8, 3), dtype="uint8")
+
+
+@pytest.mark.parametrize("kind", ["INT16", "INT32", "INT64"])
+def test_wider_quantised_inputs_are_refused(kind: str, path: Path) -> None:
+    with pytest.raises(UserError, match=f"data, an input, is {kind.lower()} with quantisation"):
+        read_input(path, kind, scale=[0.5], zero_point=[0])
+
+
+def test_an_int8_input_without_a_zero_point_is_refused(path: Path) -> None:
+    with pytest.raises(UserError, match="data, an input, is int8 without quantisation"):
+        read_input(path, "INT8")
 
 
 @pytest.mark.parametrize(
@@ -211,13 +243,16 @@ def test_damaged_files_are_read_or_refused_at_once(path: Path) -> None:
     ("name", "expected"),
     [
         (DEEPLAB_FLOAT, {"sub_7": GraphInput((1, 257, 257, 3))}),
-        (DEEPLAB, {"MobilenetV2/MobilenetV2/input": GraphInput((1, 513, 513, 3), 2**-7, 128)}),
-        (CLASSIFIER, {"input": GraphInput((1, 224, 224, 3), 2**-7, 128)}),
+        (
+            DEEPLAB,
+            {"MobilenetV2/MobilenetV2/input": GraphInput((1, 513, 513, 3), 2**-7, 128, "uint8")},
+        ),
+        (CLASSIFIER, {"input": GraphInput((1, 224, 224, 3), 2**-7, 128, "uint8")}),
         (
             SSDLITE,
             {
                 "serving_default_input:0": GraphInput(
-                    (1, 200, 200, 3), float(np.float32(1 / 127.5)), 127
+                    (1, 200, 200, 3), float(np.float32(1 / 127.5)), 127, "uint8"
                 )
             },
         ),

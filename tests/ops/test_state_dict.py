@@ -29,6 +29,17 @@ def test_plain_values_come_back(tmp_path: Path) -> None:
     assert read == {"state_dict": {}, "epoch": 3, "config": {"sizes": [1, 2.5, None]}}
 
 
+@pytest.mark.parametrize("name", ["a.tflite", "A.PB", "a.tar.gz", "a.zip"])
+@pytest.mark.parametrize("content", [b"hello", pickle.dumps([1]), b""])
+def test_files_of_other_programs_are_to_be_imported(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert refusal(tmp_path / name).endswith("; import it first with tools/import_weights.py")
+    (tmp_path / "a.ckpt").write_bytes(content)
+    assert "import" not in refusal(tmp_path / "a.ckpt")
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert "no such" in refusal(tmp_path / "a.ckpt")
     assert "no such" in refusal(tmp_path)
