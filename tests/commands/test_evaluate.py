@@ -164,7 +164,12 @@ def test_ctrl_c_ends_with_one_line(
         return load(self, key)
 
     monkeypatch.setattr(DetectionDataset, "__getitem__", loaded)
-    outcome = run_tool("evaluate", best, "--out", tmp_path / "out")
+    # A shell starts what runs in the background with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcome = run_tool("evaluate", best, "--out", tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert outcome.code == 130
     assert outcome.err == "interrupted\n"
     assert not (tmp_path / "out").exists()
