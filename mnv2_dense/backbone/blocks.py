@@ -8,6 +8,9 @@ from torch import Tensor, nn
 Padding = Literal["symmetric", "same"]
 Shortcut = Literal["bottleneck", "expansion", "none"]
 
+RELEASE_EPSILON = 0.001
+"""Epsilon of the batch norms of the TF releases."""
+
 
 def make_divisible(channels: float, divisor: int = 8, least: int | None = None) -> int:
     """Channels rounded to a multiple of `divisor`, never more than 10 % below the given value.

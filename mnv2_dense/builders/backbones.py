@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnv2_dense.backbone.backbone import Backbone, DefaultTaps, UnknownTapError
+from mnv2_dense.backbone.blocks import RELEASE_EPSILON
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v1 import MobileNetV1
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
@@ -29,8 +30,6 @@ OWN_KEYS: dict[str, set[str]] = {
 """Keys of the config's section that a network takes beside those that all of them take."""
 TIMM = "timm/"
 """How the names of timm's models begin."""
-RELEASE_EPSILON = 0.001
-"""Epsilon of the batch norms of the TF releases."""
 
 
 def build_backbone(

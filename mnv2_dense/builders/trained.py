@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnv2_dense.builders.backbones import RELEASE_EPSILON
+from mnv2_dense.backbone.blocks import RELEASE_EPSILON
 from mnv2_dense.config.document import write_value
 from mnv2_dense.config.sections import Backbone
 from mnv2_dense.errors import UserError

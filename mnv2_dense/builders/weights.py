@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from mnv2_dense.backbone.blocks import RELEASE_EPSILON
 from mnv2_dense.backbone.timm_features import TimmFeatures
 from mnv2_dense.backbone.weights import IMAGENET, change_epsilon, load_backbone, load_layers
-from mnv2_dense.builders.backbones import RELEASE_EPSILON
 from mnv2_dense.builders.trained import DECIDES, Settings, check_same
 from mnv2_dense.config.document import write_value
 from mnv2_dense.config.loader import parse_config

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from mnv2_dense.importing.found import BACKBONE_EPSILON, Found
+from mnv2_dense.backbone.blocks import RELEASE_EPSILON
+from mnv2_dense.importing.found import Found
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone, place_last
 from mnv2_dense.importing.pictures import Preparation
 from mnv2_dense.importing.pooling import check_pooling, pooled_cells, pooling_after
@@ -35,7 +36,7 @@ def place_classifier(walk: Walk, backbone: FoundBackbone, preparation: Preparati
         "classification",
         {"input": {"height": size.height, "width": size.width}},
         (),
-        {"backbone": BACKBONE_EPSILON},
+        {"backbone": RELEASE_EPSILON},
     )
 
 

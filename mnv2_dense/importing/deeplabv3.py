@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mnv2_dense.importing.found import BACKBONE_EPSILON, Found
+from mnv2_dense.backbone.blocks import RELEASE_EPSILON
+from mnv2_dense.importing.found import Found
 from mnv2_dense.importing.labels import segmentation_categories
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone
 from mnv2_dense.importing.pictures import Preparation
@@ -73,7 +74,7 @@ def place_deeplabv3(walk: Walk, backbone: FoundBackbone, preparation: Preparatio
             "evaluation": {"large_pictures": "shrink"},
         },
         categories,
-        {"backbone": BACKBONE_EPSILON, "head": HEAD_EPSILON},
+        {"backbone": RELEASE_EPSILON, "head": HEAD_EPSILON},
     )
 
 

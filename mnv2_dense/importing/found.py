@@ -6,9 +6,6 @@ from torch import Tensor
 
 from mnv2_dense.structures import Category
 
-BACKBONE_EPSILON = 0.001
-"""Epsilon of the authors' backbones, where a file has folded all norms."""
-
 Settings = dict[str, dict[str, object]]
 """Sections of a config, and in each the keys that the file decides."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.constants import Constant, Norm
-from mnv2_dense.importing.graph import Node
+from mnv2_dense.importing.graph import Node, describe_shape
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "dense")
 ACTIVATIONS = ("relu", "relu6")
@@ -171,7 +171,7 @@ def _weight(node: Node, value: np.ndarray, file: str) -> np.ndarray:
     """A kernel as [out, in, height, width]."""
     layout = str(node.attributes["layout"])
     if value.ndim != len(layout):
-        shape = "x".join(map(str, value.shape))
+        shape = describe_shape(value.shape)
         raise UserError(f"{file}: {node.inputs[1]} is {shape}, but {node.op} needs {layout}")
     weight = value.transpose(_TO_OIHW[layout]).astype(np.float32)
     if node.op == "dense":

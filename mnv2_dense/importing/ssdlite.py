@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from mnv2_dense.backbone.blocks import RELEASE_EPSILON
 from mnv2_dense.backbone.mobilenet_v2 import all_taps
 from mnv2_dense.importing import anchors, decoding
-from mnv2_dense.importing.found import BACKBONE_EPSILON, Found
+from mnv2_dense.importing.found import Found
 from mnv2_dense.importing.labels import detection_categories
 from mnv2_dense.importing.layers import Layer
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone, place_last
@@ -68,7 +69,7 @@ def place_ssdlite(walk: Walk, backbone: FoundBackbone, preparation: Preparation)
             "decode": decoding.find_settings(walk, box_concat, slots),
         },
         categories,
-        {"backbone": BACKBONE_EPSILON},
+        {"backbone": RELEASE_EPSILON},
     )
 
 

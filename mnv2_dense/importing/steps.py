@@ -12,7 +12,7 @@ import numpy as np
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.constants import Constant, Norm, decimal, fold
-from mnv2_dense.importing.graph import Graph, Node
+from mnv2_dense.importing.graph import Graph, Node, describe_shape
 from mnv2_dense.importing.layers import ACTIVATIONS, CONVOLUTIONS, Layer, make_layer
 
 _WITHOUT_DATA = ("shape", "size", "rank")
@@ -235,7 +235,7 @@ class Steps:
         channels = self._layer(unfinished[0]).channels
         for place, constant in constants.items():
             if not _is_per_channel(constant.value, channels):
-                shape = "x".join(map(str, constant.value.shape))
+                shape = describe_shape(constant.value.shape)
                 raise UserError(
                     f"{self.graph.source}: {node.inputs[place]} ({shape}) does not fit the "
                     f"{channels} channels of {self._layer(unfinished[0]).node.name}"

@@ -1,6 +1,6 @@
 """Layer by layer: what our network computes beside what a .tflite file computes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.found import Imported
-from mnv2_dense.importing.graph import Graph
+from mnv2_dense.importing.graph import Graph, describe_shape
 from mnv2_dense.parity.agreement import Agreement
 from mnv2_dense.parity.layer_pairs import find_inputs, find_orders, find_pairs
 from mnv2_dense.parity.runtime import Rounding, Runtime
@@ -131,9 +131,10 @@ class Layers:
             # Ours is spread over the map; all its cells are equal.
             ours = ours[:, :1, :1]
         if ours.size != theirs.size:
+            theirs_shape, ours_shape = describe_shape(theirs.shape), describe_shape(ours.shape)
             raise UserError(
-                f"{self.source}: gives {_text(theirs.shape)} where the checkpoint's {name} gives "
-                f"{_text(ours.shape)}; they do not belong together"
+                f"{self.source}: gives {theirs_shape} where the checkpoint's {name} gives "
+                f"{ours_shape}; they do not belong together"
             )
         return ours, theirs.reshape(ours.shape)
 
@@ -181,7 +182,3 @@ def _hooked(register: Callable[..., Any], hook: Callable[..., Any]) -> Iterator[
 
 def _channels_last(values: Tensor) -> np.ndarray:
     return (values.permute(0, 2, 3, 1) if values.ndim == 4 else values).float().numpy()
-
-
-def _text(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from mnv2_dense.config.checking import Given, build
 from mnv2_dense.config.classification import ClassifierConfig
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.detection.network import Detector
+from mnv2_dense.errors import UserError
 from mnv2_dense.importing.found import Imported
 from mnv2_dense.importing.graphdef import graph_from_message
 from mnv2_dense.importing.recognition import recognise
@@ -72,6 +74,14 @@ def randomise(network: Module, seed: int = 0) -> Module:
                 draw(layer.running_mean, -0.3, 0.3)
                 draw(layer.running_var, 0.5, 1.5)
     return network.eval()
+
+
+def refusal(message: Any) -> str:
+    """How the import of a graph is refused."""
+    with pytest.raises(UserError) as caught:
+        import_message(message)
+    assert str(caught.value).startswith(FILE + ": ")
+    return str(caught.value)
 
 
 def import_message(message: Any) -> Imported:

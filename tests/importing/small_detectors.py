@@ -3,13 +3,10 @@
 import functools
 from typing import Any
 
-import pytest
-
-from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize
 from tests.importing.detector_networks import ssdlite_graph
 from tests.importing.graph_builder import new_message
-from tests.importing.random_networks import FILE, detector, import_message
+from tests.importing.random_networks import detector, import_message
 
 SIZE, CELLS = ImageSize(96, 96), (6, 3, 2, 1, 1, 1)
 SLOTS = 4
@@ -32,13 +29,6 @@ def message_of(*, scores: bool = True) -> Any:
     message = new_message()
     message.ParseFromString(_bytes(scores))
     return message
-
-
-def refusal(message: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        import_message(message)
-    assert str(caught.value).startswith(FILE + ": ")
-    return str(caught.value)
 
 
 def notes_of(message: Any) -> str:

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
+from tests.importing.random_networks import refusal
 from tests.importing.release_forms import edit, find, floats, insert, ints
-from tests.importing.small_detectors import message_of, notes_of, refusal
+from tests.importing.small_detectors import message_of, notes_of
 
 UNSTACK = "Postprocessor/Decode/unstack"
 OTHERWISE = f"{UNSTACK}: its codes are not decoded as"

@@ -4,14 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize
 from tests.importing.graph_builder import new_message
 from tests.importing.networks import deeplab_graph
 from tests.importing.random_networks import (
-    FILE,
     assert_same_states,
     import_message,
+    refusal,
     segmenter,
 )
 from tests.importing.release_forms import (
@@ -42,13 +41,6 @@ def message_of(aspp: str = "none") -> Any:
     message = new_message()
     message.ParseFromString(_bytes(aspp))
     return message
-
-
-def refusal(message: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        import_message(message)
-    assert str(caught.value).startswith(FILE + ": ")
-    return str(caught.value)
 
 
 def sides(message: Any) -> tuple[Any, Any]:

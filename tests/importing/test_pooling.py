@@ -4,11 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize
 from tests.importing.graph_builder import new_message
 from tests.importing.networks import classifier_graph
-from tests.importing.random_networks import FILE, classifier, import_message
+from tests.importing.random_networks import classifier, import_message, refusal
 from tests.importing.release_forms import edit, find, remove
 
 POOL, MEAN = "MobilenetV2/Logits/AvgPool", "MobilenetV2/Logits/Mean"
@@ -23,13 +22,6 @@ def message_of(size: ImageSize | None = None) -> Any:
     message = new_message()
     message.ParseFromString(_bytes(size))
     return message
-
-
-def refusal(message: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        import_message(message)
-    assert str(caught.value).startswith(FILE + ": ")
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(("stride", "known"), [(1, False), (2, False), (3, True), (4, True)])

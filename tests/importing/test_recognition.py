@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnv2_dense.detection.network import Detector
-from mnv2_dense.errors import UserError
 from mnv2_dense.importing.found import Imported
 from mnv2_dense.ops.boxes import center_to_corner
 from mnv2_dense.segmentation.network import Segmenter
@@ -19,12 +18,12 @@ from tests.importing.graph_builder import GraphBuilder, new_message
 from tests.importing.graph_layers import DilatedForm, NormForm
 from tests.importing.networks import classifier_graph, deeplab_graph
 from tests.importing.random_networks import (
-    FILE,
     assert_same_states,
     classifier,
     detector,
     import_message,
     rebuild,
+    refusal,
     segmenter,
 )
 from tests.importing.release_forms import edit, find, insert, remove
@@ -33,13 +32,6 @@ NARROW = {"width_mult": 0.35}
 SMALL_HEAD = {"extra_channels": (32, 24, 24, 16)}
 SIZE = ImageSize(96, 96)
 OUTPUTS = ["concat", "concat_1", "Postprocessor/ExpandDims"]
-
-
-def refusal(message: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        import_message(message)
-    assert str(caught.value).startswith(FILE + ": ")
-    return str(caught.value)
 
 
 # Round trips

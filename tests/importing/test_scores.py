@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from tests.importing.random_networks import import_message
+from tests.importing.random_networks import import_message, refusal
 from tests.importing.release_forms import edit, find, floats, insert, ints, remove, scale_logits
-from tests.importing.small_detectors import SLOTS, message_of, notes_of, refusal
+from tests.importing.small_detectors import SLOTS, message_of, notes_of
 
 CUT = "takes other scores than all but the first column"
 

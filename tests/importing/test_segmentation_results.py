@@ -3,11 +3,10 @@ from typing import Any
 
 import pytest
 
-from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize
 from tests.importing.graph_builder import new_message
 from tests.importing.networks import deeplab_graph
-from tests.importing.random_networks import FILE, import_message, segmenter
+from tests.importing.random_networks import import_message, refusal, segmenter
 from tests.importing.release_forms import crop_result, edit, find, insert, ints, remove
 
 SIZE = ImageSize(65, 65)
@@ -24,13 +23,6 @@ def message_of() -> Any:
     message = new_message()
     message.ParseFromString(_bytes())
     return message
-
-
-def refusal(message: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        import_message(message)
-    assert str(caught.value).startswith(FILE + ": ")
-    return str(caught.value)
 
 
 def test_labels_may_be_cut_and_resized() -> None:

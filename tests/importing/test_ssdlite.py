@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnv2_dense.importing.found import Imported
-from tests.importing.random_networks import assert_same_states, import_message
+from tests.importing.random_networks import assert_same_states, import_message, refusal
 from tests.importing.release_forms import (
     SCALES,
     compute_anchors,
@@ -16,7 +16,7 @@ from tests.importing.release_forms import (
     scale_logits,
     suppress,
 )
-from tests.importing.small_detectors import CELLS, message_of, network, refusal
+from tests.importing.small_detectors import CELLS, message_of, network
 
 RELEASE_DECODE = {
     "score_threshold": 1e-8,

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from tests.importing.random_networks import import_message
+from tests.importing.random_networks import import_message, refusal
 from tests.importing.release_forms import edit, find, floats, ints, suppress
-from tests.importing.small_detectors import message_of, notes_of, refusal
+from tests.importing.small_detectors import message_of, notes_of
 
 NMS = "NonMaxSuppressionV2"
 
