@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION, TiffImageFile
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize
@@ -27,13 +29,18 @@ SUFFIXES = (
 """File names, in lower case, that `find_images` takes for pictures."""
 
 _MAX_16_BIT = 65535
+LAST_UNSWAPPED = 4
+"""EXIF orientations above it exchange height and width."""
+_INVERSE = {6: 8, 8: 6}
+"""What turns a picture back; the other EXIF orientations are their own inverses."""
 
 
 def read_image(path: Path, *, upright: bool = False) -> np.ndarray:
     """An image file as uint8 RGB [H, W, 3].
 
     Gray, palette, 1-bit, CMYK and other colour modes are converted, transparent pictures are
-    laid over white, 16-bit gray is scaled to 8 bits, and of an animation the first frame counts.
+    laid over white, 16 bits are scaled to 8 (gray is rounded, colours are cut to their high
+    byte), and of an animation the first frame counts. Colour profiles are not applied.
 
     Args:
         path: The file.
@@ -44,17 +51,25 @@ def read_image(path: Path, *, upright: bool = False) -> np.ndarray:
         UserError: The file is missing, no picture, damaged, or too large to be opened safely.
     """
     with open_image(path) as image:
-        return _rgb(ImageOps.exif_transpose(image) if upright else image)
+        turned = isinstance(image, TiffImageFile)  # Pillow turns these when they are decoded
+        before = orientation(image) if turned else 1
+        pixels = _rgb(image)
+        if turned:
+            return pixels if upright else _turn(pixels, _INVERSE.get(before, before))
+        return _turn(pixels, orientation(image)) if upright else pixels
 
 
-def image_size(path: Path) -> ImageSize:
-    """Size of an image file as its pixels are stored, from its header alone.
+def image_size(path: Path, *, upright: bool = False) -> ImageSize:
+    """Size of an image file as `read_image` gives it, from its header alone.
 
     Raises:
         UserError: The file is missing, no picture, or too large to be opened safely.
     """
     with open_image(path) as image:
-        return ImageSize(image.height, image.width)
+        size = ImageSize(image.height, image.width)
+        turned = isinstance(image, TiffImageFile)
+        swapped = upright != turned and orientation(image) > LAST_UNSWAPPED
+        return ImageSize(size.width, size.height) if swapped else size
 
 
 @contextmanager
@@ -132,23 +147,58 @@ def leaves_folder(name: str) -> bool:
     return parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", name) is not None
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
+def orientation(image: ImageFile) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none, or one that cannot be read."""
+    try:
+        tags = image.tag_v2 if isinstance(image, TiffImageFile) else image.getexif()
+        found = tags.get(Base.Orientation)
+    except Exception:  # As of damaged pixels; viewers show such pictures as they are stored.
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels [H, W, 3] upright, for the orientation that they are stored in."""
+    if orientation > LAST_UNSWAPPED:
+        pixels = pixels.swapaxes(0, 1)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::down, ::across])
+
+
+def _rgb(image: ImageFile) -> np.ndarray:
+    _refuse_planes(image)
+    converted: Image.Image = image
     if image.mode.startswith("I"):
-        image = _eight_bit(image)
+        converted = _eight_bit(image)
     elif image.mode == "F":
         raise ValueError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        image = _over_white(image)
+    if converted.has_transparency_data:
+        converted = _over_white(converted)
     # np.array copies: the decoder's own buffer is read-only.
-    return np.array(image.convert("RGB"))
+    return np.array(converted.convert("RGB"))
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _refuse_planes(image: ImageFile) -> None:
+    """Refuses 16-bit TIFFs that store one colour after the other: Pillow 13 misreads them."""
+    if isinstance(image, TiffImageFile) and len(image.getbands()) > 1:
+        apart = image.tag_v2.get(PLANAR_CONFIGURATION) == 2
+        if apart and max(image.tag_v2.get(Base.BitsPerSample, (1,))) > 8:
+            raise ValueError("16-bit colours in separate planes are not supported; save it as PNG")
+
+
+def _eight_bit(image: ImageFile) -> Image.Image:
     """Scales 16-bit gray to 8 bits; Pillow's own conversion would clip nearly all to white."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > _MAX_16_BIT:
         raise ValueError("32-bit pixels have no fixed range; save it with 8 or 16 bits")
-    return Image.fromarray(((values * 255 + _MAX_16_BIT // 2) // _MAX_16_BIT).astype(np.uint8))
+    scaled = ((values * 255 + _MAX_16_BIT // 2) // _MAX_16_BIT).astype(np.uint8)
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        scaled = 255 - scaled  # "white is zero", which Pillow heeds in 8 bits only
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        scaled[values == transparent] = 255
+    return Image.fromarray(scaled)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ They are named tuples, not frozen dataclasses, because the data loader's pinning
 Lightning's device transfer both walk into named tuples and rebuild them.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -73,12 +74,16 @@ class DetectionSample(NamedTuple):
 
 
 class DetectionBatch(NamedTuple):
-    """Samples of one step: images [B, 3, H, W] uint8, and one entry per image in each list."""
+    """Samples of one step: images [B, 3, H, W] uint8, and one entry per image in each list.
+
+    `bad_images` says which pictures were to be in it and could not be read, and why.
+    """
 
     images: Tensor
     targets: list[BoxTargets]
     image_ids: list[int]
     original_sizes: list[ImageSize]
+    bad_images: Sequence[str] = ()
 
 
 class SegmentationSample(NamedTuple):
@@ -93,10 +98,12 @@ class SegmentationBatch(NamedTuple):
     """Samples of one step on one canvas: images [B, 3, H, W] and label_maps [B, H, W], uint8.
 
     H and W are the largest of the batch. Smaller pictures stand at the top left, over zeros and
-    `IGNORE_INDEX`; `original_sizes` says how far they reach.
+    `IGNORE_INDEX`; `original_sizes` says how far they reach. `bad_images` says which pictures were
+    to be in it and could not be read, and why.
     """
 
     images: Tensor
     label_maps: Tensor
     original_sizes: list[ImageSize]
     image_ids: list[str]
+    bad_images: Sequence[str] = ()

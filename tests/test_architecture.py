@@ -23,8 +23,11 @@ TOOLS = sorted((ROOT / "tools").glob("*.py"))
 DETECTION, SEGMENTATION = "detection", "segmentation"
 # Files of one column that have no twin in the other, since the task has no such step.
 WITHOUT_TWIN = {
-    DETECTION: {"anchors.py", "coco.py", "coding.py", "matching.py"},
-    SEGMENTATION: {"folders.py", "inference.py", "lraspp.py", "masks.py", "survey.py"},
+    DETECTION: {"anchors.py", "coding.py", "fitting.py", "matching.py", "targets.py"},
+    SEGMENTATION: {
+        *("contents.py", "folders.py", "inference.py", "lraspp.py", "masks.py", "rendered.py"),
+        "survey.py",
+    },
 }
 # By file below the package: what stands for what. `{}` is the column, of one name in both.
 TWINS = {
@@ -53,6 +56,7 @@ TWINS = {
         *((name, name) for name in ("coarsest_stride", "count_classes", "read_split")),
         ("build_decoder", "build_inference"),
     ],
+    "builders/{}_data.py": [("read_split", "read_split"), ("settle_classes", "settle_classes")],
     "commands/{}.py": [("DetectionColumn", "SegmentationColumn")],
     "config/{}.py": [
         (f"Detection{part}", f"Segmentation{part}")
@@ -65,7 +69,7 @@ OWN_METHODS = {
     "SSDLoss": {"assign", "classify", "mine"},
     "SegmentationLoss": {"measure", "weigh", "find_hardest"},
     "DetectionIndex": {"size", "targets"},
-    "SegmentationIndex": {"mask_path", "label_map"},
+    "SegmentationIndex": {"choose", "label_map", "mask_path", "mask_place"},
     "CocoDetectionMetric": {"results", "sync"},
     "DetectionTask": {"keep"},
 }

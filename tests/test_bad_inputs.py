@@ -1,9 +1,12 @@
 """What a user may get wrong, and the line that answers it: exit code 2 and no traceback."""
 
 import copy
+import io
 import json
 import pickle
 import shutil
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +18,20 @@ from PIL import Image
 from torchvision.models import MobileNet_V2_Weights
 
 from mnv2_dense.drawing import class_palette
+from mnv2_dense.images import image_size
 from mnv2_dense.shapes.label_maps import LABEL_NAMES
+from mnv2_dense.structures import ImageSize
 from tests.commands.classifiers import classifier_checkpoint
 from tests.commands.tiny import (
     CONFIG,
     SEGMENTATION_CONFIG,
     SIZE,
+    STEPS,
     Outcome,
+    checkpoint,
+    logged,
+    only_run,
+    read_log,
     run_tool,
     segmentation_overrides,
     tiny_overrides,
@@ -148,7 +158,7 @@ def test_missing_data_folder(place: Workplace) -> None:
         outcome,
         "nowhere/annotations/instances_train2017.json",
         "nowhere/train2017",
-        "To get COCO, download train2017.zip",
+        "To get COCO, run tools/download_data.py coco",
     )
     assert not place.output.exists()
 
@@ -402,7 +412,6 @@ def test_a_batch_of_one_trains(masks: Masks, options: Sequence[str]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["data.classes=null"], ["data.classes is not given", "data.num_classes=N"]),
         (["data.classes=[a, b]"], ["neither a class (0 to 1) nor void (255)"]),
         (["loss.class_weights=[1, 2]"], ["class_weights has 2 entries for 11 classes"]),
         (["data.num_classes=5"], ["num_classes is 5, but classes has 11 names"]),
@@ -744,3 +753,271 @@ def test_data_set_to_draw_where_a_file_is(place: Workplace) -> None:
 
 def test_drawing_over_a_folder(place: Workplace) -> None:
     assert_refused(run_tool("make_shapes", place.data), place.data, "exists already")
+
+
+# Bad pictures
+
+
+TASKS = ["detection", "segmentation"]
+SKIP = "data.on_bad_image=skip"
+BAD_PICTURES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda data: data[: len(data) * 2 // 3],
+    "empty": lambda _: b"",
+    "text": lambda _: b"not a picture",
+    "bomb": lambda _: big_picture(60000),
+}
+
+
+def big_picture(side: int) -> bytes:
+    """A PNG of some hundred bytes that says it has side x side pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = struct.pack(">II", side, side)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+class Pictures(NamedTuple):
+    """A copy of the tiny data set, a task that reads it, and a run of it."""
+
+    folder: Path
+    data: Path
+    task: str
+    run: Path
+
+    def train(self, *arguments: object) -> Outcome:
+        start = train if self.task == "detection" else train_segmenter
+        return start(self.data, self.folder / "runs", *arguments)
+
+    def evaluate(self, *arguments: object) -> Outcome:
+        weights, out = self.run / "checkpoints" / "last.ckpt", self.folder / "evaluation"
+        root = f"data.root={self.data}"
+        return run_tool("evaluate", weights, root, "--out", out, *arguments)
+
+    def predict(self, source: Path) -> Outcome:
+        weights, out = self.run / "checkpoints" / "last.ckpt", self.folder / "predictions"
+        return run_tool("predict", source, "--weights", weights, "--out", out)
+
+    def paths(self, split: str = "val") -> list[Path]:
+        return sorted((self.data / f"{split}2017").iterdir())
+
+    def masks(self, split: str = "val") -> list[Path]:
+        return sorted((self.data / "label_maps" / f"{split}2017").iterdir())
+
+    def resize(self, split: str, sizes: Sequence[tuple[int, int]]) -> None:
+        """Gives the first pictures other sizes, with masks to match, and no boxes."""
+        file = self.data / "annotations" / f"instances_{split}2017.json"
+        content = json.loads(file.read_text())
+        for path, mask, size in zip(self.paths(split), self.masks(split), sizes, strict=False):
+            Image.new("RGB", size, "gray").save(path)
+            Image.new("L", size, 1).save(mask)
+            (image,) = (each for each in content["images"] if each["file_name"] == path.name)
+            image.update(width=size[0], height=size[1])
+            boxes = content["annotations"]
+            content["annotations"] = [box for box in boxes if box["image_id"] != image["id"]]
+        file.write_text(json.dumps(content))
+
+    def leave_out(self, bad: Sequence[Path]) -> list[str]:
+        """Takes pictures out of the validation set; what a segmenter must be told of that."""
+        names = {path.name for path in bad}
+        file = self.data / "annotations" / "instances_val2017.json"
+        content = json.loads(file.read_text())
+        content["images"] = [each for each in content["images"] if each["file_name"] not in names]
+        ids = {each["id"] for each in content["images"]}
+        boxes = content["annotations"]
+        content["annotations"] = [each for each in boxes if each["image_id"] in ids]
+        file.write_text(json.dumps(content))
+        if self.task == "detection":
+            return []
+        kept = [path.stem for path in self.paths() if path.name not in names]
+        (self.data / "kept.txt").write_text("\n".join(kept))
+        return ["data.val_list=kept.txt"]
+
+
+@pytest.fixture(params=TASKS)
+def pictures(
+    request: pytest.FixtureRequest,
+    shapes_set: Path,
+    trained_run: Path,
+    segmentation_run: Path,
+    tmp_path: Path,
+) -> Pictures:
+    shutil.copytree(shapes_set, tmp_path / "shapes")
+    run = trained_run if request.param == "detection" else segmentation_run
+    return Pictures(tmp_path, tmp_path / "shapes", request.param, run)
+
+
+def spoil(path: Path, kind: str = "truncated") -> None:
+    path.write_bytes(BAD_PICTURES[kind](path.read_bytes()))
+
+
+def scores_of(folder: Path) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in json.loads((folder / "metrics.json").read_text()).items()
+        if key not in ("checkpoint", "unmeasured")
+    }
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_picture_stops_an_evaluation(pictures: Pictures, workers: int) -> None:
+    bad = pictures.paths()[1]
+    spoil(bad)
+    assert_refused(pictures.evaluate(f"data.num_workers={workers}"), f"{bad}: the image cannot be")
+
+
+@pytest.mark.parametrize("kind", BAD_PICTURES)
+def test_bad_pictures_are_skipped_in_training(pictures: Pictures, kind: str) -> None:
+    bad = [pictures.paths("train")[3], pictures.paths("train")[4], pictures.paths()[0]]
+    for path in bad:
+        spoil(path, kind)
+    outcome = pictures.train(SKIP, "training.epochs=2", f"data.num_workers={len(kind) % 2}")
+    outcome.require_success()
+    assert outcome.out.count(" pictures cannot be used and are skipped (all in ") == 1
+    assert "3 pictures cannot be used and are skipped (all in " in outcome.out
+    assert f"1 of 6 pictures could not be used and were not measured: {bad[2]}: " in outcome.out
+    run = only_run(pictures.folder / "runs")
+    lines = (run / "bad_images.txt").read_text().splitlines()
+    assert sorted(line.split(": ")[0] for line in lines) == [str(path) for path in bad]
+    assert checkpoint(run)["global_step"] == 2 * STEPS
+    left_out = json.loads((run / "metrics.json").read_text())["unmeasured"]
+    assert (left_out["count"], left_out["of"]) == (1, 6)
+    assert left_out["pictures"] == [line for line in lines if line.startswith(str(bad[2]))]
+
+
+def test_bad_pictures_stop_a_training_by_default(pictures: Pictures) -> None:
+    spoil(pictures.paths("train")[3])
+    assert_refused(pictures.train(), f"{pictures.paths('train')[3]}: the image cannot be read")
+
+
+def test_an_evaluation_without_bad_pictures_is_that_of_the_others(pictures: Pictures) -> None:
+    """A whole batch of bad ones, and one of another."""
+    bad = [*pictures.paths()[:4], pictures.paths()[5]]
+    for path in bad:
+        spoil(path)
+    outcome = pictures.evaluate(SKIP, "--pictures", "6").require_success()
+    assert "5 of 6 pictures could not be used and were not measured: " in outcome.out
+    assert "wrote 1 pictures" in outcome.out
+    skipped = scores_of(pictures.folder / "evaluation")
+    metrics = json.loads((pictures.folder / "evaluation" / "metrics.json").read_text())
+    assert metrics["unmeasured"]["count"] == 5
+    pictures.evaluate(*pictures.leave_out(bad)).require_success()
+    assert scores_of(pictures.folder / "evaluation") == skipped
+
+
+def test_a_set_of_bad_pictures_alone_is_refused(pictures: Pictures) -> None:
+    for path in (*pictures.paths(), *pictures.paths("train")):
+        spoil(path)
+    words = "none of the 6 pictures to measure can be used"
+    assert_refused(pictures.evaluate(SKIP), words, pictures.paths()[0])
+    for workers in (0, 1):
+        outcome = pictures.train(SKIP, f"data.num_workers={workers}")
+        assert_refused(outcome, "12 pictures, one after the other, cannot be used")
+
+
+@pytest.mark.parametrize("pictures", ["detection"], indirect=True)
+def test_pictures_of_another_size_than_annotated_are_skipped(pictures: Pictures) -> None:
+    for path in (pictures.paths("train")[2], pictures.paths()[3]):
+        Image.new("RGB", (30, 20)).save(path)
+    outcome = pictures.train(SKIP).require_success()
+    assert "2 pictures cannot be used" in outcome.out
+    assert f"1 of 6 pictures could not be used and were not measured: {path}: " in outcome.out
+
+
+@pytest.mark.parametrize("pictures", ["segmentation"], indirect=True)
+def test_bad_masks_are_skipped(pictures: Pictures) -> None:
+    smaller, foreign, colored = pictures.masks("train")[1:4]
+    Image.new("L", (SIZE, SIZE - 1)).save(smaller)
+    Image.new("L", (SIZE, SIZE), 77).save(foreign)
+    Image.new("RGB", (SIZE, SIZE), "red").save(colored)
+    damaged = pictures.masks()[5]
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    assert_refused(pictures.train(), "masks and pictures that cannot be used", smaller)
+    outcome = pictures.train(SKIP).require_success()
+    assert "3 masks cannot be used and are skipped" in outcome.out
+    assert "4 pictures cannot be used and are skipped" in outcome.out
+    assert f"1 of 6 pictures could not be used and were not measured: {damaged}: " in outcome.out
+    named = (only_run(pictures.folder / "runs") / "bad_images.txt").read_text()
+    assert all(str(path) in named for path in (smaller, foreign, colored, damaged))
+
+
+def test_a_bad_picture_does_not_stop_a_folder(pictures: Pictures) -> None:
+    bad = pictures.paths()[: len(BAD_PICTURES)]
+    for path, kind in zip(bad, BAD_PICTURES, strict=True):
+        spoil(path, kind)
+    (pictures.data / "val2017" / "folder.jpg").mkdir()
+    outcome = pictures.predict(pictures.data / "val2017")
+    assert_refused(outcome, "4 of 6 pictures failed: ", *[f"{path}: " for path in bad])
+    assert "records of 6 pictures" in outcome.out
+    done = {line.split(": ")[0] for line in outcome.out.splitlines() if " -> " in line}
+    assert done == {str(path) for path in pictures.paths()[4:6]}
+
+
+ODD_MODES: dict[str, tuple[str, str]] = {
+    "CMYK": ("CMYK", "JPEG"),
+    "gray": ("L", "JPEG"),
+    "gray with alpha": ("LA", "PNG"),
+    "RGBA": ("RGBA", "PNG"),
+    "palette": ("P", "PNG"),
+    "1-bit": ("1", "PNG"),
+    "16-bit": ("I;16", "PNG"),
+    "GIF": ("P", "GIF"),
+    "WebP": ("RGB", "WEBP"),
+    "BMP": ("RGB", "BMP"),
+    "TIFF": ("RGB", "TIFF"),
+}
+
+
+def test_odd_modes_and_formats_are_converted(pictures: Pictures) -> None:
+    """All of them under the names .jpg that the annotations have."""
+    for split in ("train", "val"):
+        odd = list(ODD_MODES.values())[:: 1 if split == "train" else 2]
+        for path, (mode, form) in zip(pictures.paths(split), odd, strict=False):
+            with Image.open(path) as image:
+                gray = np.asarray(image.convert("L")).astype(np.uint16) * 257
+                same = Image.fromarray(gray) if mode == "I;16" else image.convert(mode)
+            same.save(path, form)
+    pictures.train().require_success()
+    pictures.evaluate().require_success()
+    pictures.predict(pictures.data / "train2017").require_success()
+
+
+def test_extreme_shapes_give_results(pictures: Pictures) -> None:
+    sizes = [(1, 1), (1, 20000), (20000, 1)]
+    pictures.resize("train", sizes)
+    pictures.train().require_success()
+    # A segmenter looks at them window by window, which takes seconds each.
+    pictures.resize("val", sizes if pictures.task == "detection" else sizes[:2])
+    pictures.evaluate().require_success()
+    for size in (sizes[0], sizes[2]):
+        Image.new("RGB", size).save(pictures.folder / "long.png")
+        pictures.predict(pictures.folder / "long.png").require_success()
+
+
+def rotate_by_exif(path: Path) -> None:
+    """Says in the EXIF data that a viewer must turn the picture; the pixels stay as they are."""
+    data = path.read_bytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    block = exif.tobytes()
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:])
+
+
+def test_annotations_are_of_stored_pixels_and_predictions_upright(pictures: Pictures) -> None:
+    pictures.resize("val", [(48, 32)])
+    pictures.evaluate().require_success()
+    before = scores_of(pictures.folder / "evaluation")
+    for path in (*pictures.paths("train"), *pictures.paths()):
+        rotate_by_exif(path)
+    pictures.evaluate().require_success()
+    assert scores_of(pictures.folder / "evaluation") == before
+    pictures.train().require_success()
+    losses = [
+        logged(read_log(run), "train/loss")
+        for run in (only_run(pictures.folder / "runs"), pictures.run)
+    ]
+    assert losses[0] == losses[1]
+    pictures.predict(pictures.paths()[0]).require_success()
+    drawn = [image_size(path) for path in (pictures.folder / "predictions").rglob("*.png")]
+    assert ImageSize(48, 32) in drawn

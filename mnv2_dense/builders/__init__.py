@@ -5,7 +5,8 @@ The functions here choose the task's own; what they return has the same public s
 
 from collections.abc import Sequence
 
-from mnv2_dense.builders import detection, segmentation
+from mnv2_dense.builders import detection, detection_data, segmentation, segmentation_data
+from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config, DetectionConfig
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.network import Detector
@@ -32,6 +33,22 @@ def build_task(config: Config, categories: Sequence[Category]) -> Task:
     if isinstance(config, DetectionConfig):
         return detection.build_task(config, categories)
     return segmentation.build_task(config, categories)
+
+
+def settle_classes(config: Config) -> Config:
+    """The config with the classes of its data, where it gives none: a run must keep the list.
+
+    Raises:
+        UserError: The data do not say what classes they have, or others than `loss` does.
+    """
+    if isinstance(config, DetectionConfig):
+        data = detection_data.settle_classes(config.data)
+    else:
+        data = segmentation_data.settle_classes(config.data)
+    if data is config.data:
+        return config
+    settled = config.model_copy(update={"data": data})
+    return parse_config(settled.model_dump(mode="json"), name="config")
 
 
 def read_split(config: Config, split: str) -> Index:

@@ -1,11 +1,13 @@
 """A detector and its data, out of a config."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
 import torch
 
+from mnv2_dense.builders import detection_data
 from mnv2_dense.builders.backbones import build_backbone, default_taps, norm_options
+from mnv2_dense.builders.detection_data import read_boxes, read_truth
 from mnv2_dense.builders.parts import (
     input_size,
     loader_options,
@@ -13,7 +15,6 @@ from mnv2_dense.builders.parts import (
 )
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.anchors import AnchorGenerator
-from mnv2_dense.detection.coco import read_coco
 from mnv2_dense.detection.data import DetectionDataset, collate
 from mnv2_dense.detection.decode import Decoder
 from mnv2_dense.detection.head import SSDHead
@@ -35,16 +36,11 @@ def build_network(config: DetectionConfig, num_classes: int) -> Detector:
     """The detector with random weights; `num_classes` does not count the background.
 
     Raises:
-        UserError: The backbone has no such tap, or the taps are not given finest first.
+        UserError: The backbone has no such tap, the taps are not given finest first, or there is
+            not one anchor scale per level.
     """
     backbone = build_backbone(config.backbone, choose_taps(config))
-    anchors = AnchorGenerator(
-        num_levels=len(backbone.specs) + len(config.head.extra_channels),
-        min_scale=config.anchors.min_scale,
-        max_scale=config.anchors.max_scale,
-        aspect_ratios=config.anchors.aspect_ratios,
-        reduce_lowest_level=config.anchors.reduce_lowest_level,
-    )
+    anchors = build_anchors(config, len(backbone.specs))
     try:
         head = SSDHead(
             backbone.specs,
@@ -60,6 +56,22 @@ def build_network(config: DetectionConfig, num_classes: int) -> Detector:
     except ValueError as error:
         raise UserError(f"head.taps: {error}") from error
     return Detector(backbone, head, anchors)
+
+
+def build_anchors(config: DetectionConfig, taps: int) -> AnchorGenerator:
+    """The anchors of every level: `taps` maps of the backbone, then the extra ones.
+
+    Raises:
+        UserError: `anchors.scales` does not have one scale per level.
+    """
+    extra = len(config.head.extra_channels)
+    try:
+        return AnchorGenerator(taps + extra, **config.anchors.model_dump())
+    except ValueError as error:
+        raise UserError(
+            f"anchors.scales: {error} ({taps} taps and {extra} of head.extra_channels); give one "
+            "scale per level, finest first, or null"
+        ) from error
 
 
 def choose_taps(config: DetectionConfig) -> Sequence[str]:
@@ -97,31 +109,14 @@ def build_task(config: DetectionConfig, categories: Sequence[Category]) -> Detec
         network,
         loss=build_loss(config),
         decoder=build_decoder(config),
-        metric=CocoDetectionMetric(annotation_path(config, "val"), tuple(categories)),
+        metric=CocoDetectionMetric(partial(read_truth, config.data), tuple(categories)),
         **task_options(config, categories),
     )
 
 
-def annotation_path(config: DetectionConfig, split: str) -> Path:
-    """The annotation file of `train` or `val`."""
-    return Path(config.data.root) / getattr(config.data, f"{split}_annotations")
-
-
 def read_split(config: DetectionConfig, split: str) -> DetectionIndex:
-    """The images and boxes of `train` or `val`.
-
-    Raises:
-        UserError: They cannot be read, or have another number of classes than the config says.
-    """
-    images = Path(config.data.root) / getattr(config.data, f"{split}_images")
-    index = read_coco(annotation_path(config, split), images)
-    wanted = config.data.num_classes
-    if wanted is not None and wanted != len(index.categories):
-        raise UserError(
-            f"data.num_classes={wanted}, but {config.data.root} has {len(index.categories)} "
-            f"categories in its {split} annotations; give that number, or data.num_classes=null"
-        )
-    return index
+    """The images and boxes of `train` or `val`; see `detection_data.read_split`."""
+    return detection_data.read_split(config.data, split)
 
 
 def count_classes(config: DetectionConfig) -> int:
@@ -132,12 +127,12 @@ def count_classes(config: DetectionConfig) -> int:
     """
     if config.data.num_classes is not None:
         return config.data.num_classes
-    if not annotation_path(config, "train").is_file():
+    try:
+        return len(read_boxes(config.data, "train").categories)
+    except UserError as error:
         raise UserError(
-            f"{annotation_path(config, 'train')} is not there to count the classes; "
-            "give data.num_classes=N"
-        )
-    return len(read_split(config, "train").categories)
+            f"there are no training data to count the classes ({error}); give data.num_classes=N"
+        ) from error
 
 
 def build_data(
@@ -153,5 +148,6 @@ def build_data(
         train_dataset=None if train is None else DetectionDataset(train, augment, seed),
         val_dataset=DetectionDataset(val, EvalTransform(size, resize), seed),
         collate=collate,
+        skip_bad=config.data.on_bad_image == "skip",
         **loader_options(config),
     )

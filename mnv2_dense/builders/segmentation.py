@@ -1,27 +1,26 @@
 """A segmenter and its data, out of a config."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from mnv2_dense.backbone.backbone import Backbone
+from mnv2_dense.builders import segmentation_data
 from mnv2_dense.builders.backbones import build_backbone, default_taps
 from mnv2_dense.builders.parts import (
     input_size,
     loader_options,
     task_options,
 )
+from mnv2_dense.builders.segmentation_data import class_names, settle_classes
 from mnv2_dense.builders.segmentation_heads import build_heads
 from mnv2_dense.config.schema import SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.data import SegmentationDataset, collate
 from mnv2_dense.segmentation.decode import Decoder
-from mnv2_dense.segmentation.folders import read_folders
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.inference import Inference
 from mnv2_dense.segmentation.loss import SegmentationLoss
-from mnv2_dense.segmentation.masks import MaskRule
 from mnv2_dense.segmentation.metrics import SegmentationMetric
 from mnv2_dense.segmentation.network import OtherStride, Segmenter
 from mnv2_dense.segmentation.task import SegmentationTask
@@ -120,42 +119,32 @@ def build_task(config: SegmentationConfig, categories: Sequence[Category]) -> Se
 
 
 def read_categories(config: SegmentationConfig) -> tuple[Category, ...]:
-    """The classes that the config names, or numbered ones.
+    """The classes that the config names, or numbered ones, else those of its data.
 
     Raises:
-        UserError: The config has neither `data.classes` nor `data.num_classes`.
+        UserError: Neither the config nor the data say what classes there are.
     """
-    names, count = config.data.classes, config.data.num_classes
-    if names is None and count is None:
-        raise UserError(
-            "data.classes is not given; list the names of the classes in the order of their mask "
-            "values, background (0) first, or give data.num_classes=N"
-        )
-    names = names or tuple(f"class {value}" for value in range(count or 0))
+    names = class_names(settle_classes(config.data))
     return tuple(Category(value, name) for value, name in enumerate(names))
 
 
 def count_classes(config: SegmentationConfig) -> int:
-    """Number of classes, background included."""
-    return len(read_categories(config))
+    """Number of classes, background included.
+
+    Raises:
+        UserError: Neither the config nor the data say it.
+    """
+    try:
+        return len(read_categories(config))
+    except UserError as error:
+        raise UserError(
+            f"there are no training masks to count the classes ({error}); give data.num_classes=N"
+        ) from error
 
 
 def read_split(config: SegmentationConfig, split: str) -> SegmentationIndex:
-    """The pictures and masks of `train` or `val`."""
-    data, root = config.data, Path(config.data.root)
-    categories = read_categories(config)
-    drawn = f"Remove {root}: it was drawn by an earlier version, and is drawn anew"
-    listed = getattr(data, f"{split}_list")
-    return read_folders(
-        images=root / getattr(data, f"{split}_images"),
-        masks=root / getattr(data, f"{split}_masks"),
-        list_file=None if listed is None else root / listed,
-        categories=categories,
-        rule=MaskRule(len(categories), data.ignore_index, data.colors, data.ignore_color),
-        image_suffix=data.image_suffix,
-        mask_suffix=data.mask_suffix,
-        hint=drawn if data.generate else None,
-    )
+    """The pictures and label maps of a split; see `segmentation_data.read_split`."""
+    return segmentation_data.read_split(config.data, split)
 
 
 def build_data(
@@ -170,5 +159,6 @@ def build_data(
         train_dataset=None if train is None else SegmentationDataset(train, augment, seed),
         val_dataset=SegmentationDataset(val, EvalTransform(), seed),
         collate=collate,
+        skip_bad=config.data.on_bad_image == "skip",
         **loader_options(config),
     )

@@ -16,6 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from mnv2_dense.config.schema import Config
 from mnv2_dense.training.averaging import ema_callback
+from mnv2_dense.training.bad_images import BadImages
 from mnv2_dense.training.best import BestCheckpoint
 from mnv2_dense.training.checkpoint_io import AtomicCheckpointIO
 from mnv2_dense.training.interrupt import InterruptCheckpoint
@@ -105,6 +106,8 @@ def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
         ImagesPerSecond(training.log_every),
         LearningRateMonitor("step"),
     ]
+    if config.data.on_bad_image == "skip":
+        callbacks.append(BadImages(run / "bad_images.txt"))
     if training.ema_decay is not None:
         callbacks.append(ema_callback(training.ema_decay))
     if training.freeze_norm_epochs:

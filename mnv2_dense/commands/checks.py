@@ -75,18 +75,23 @@ def check_resumable(task: Task, config: Config, path: Path) -> None:
         )
 
 
-def check_masks(train: Index, val: Index) -> None:
+def check_masks(train: Index, val: Index, config: Config) -> None:
     """Reads every mask of a segmenter's data once, and says which classes none of them has.
 
     Raises:
-        UserError: A mask cannot be used, or there is nothing to learn.
+        UserError: A mask cannot be used (all of a set, where `data.on_bad_image` skips them), or
+            there is nothing to learn.
     """
     if isinstance(train, SegmentationIndex) and isinstance(val, SegmentationIndex):
         say(f"reading {len(train) + len(val)} masks")
         names = [category.name for category in train.categories]
-        if message := check_classes_present(names, count_pixels(train)):
+        skip = config.data.on_bad_image == "skip"
+        counted = count_pixels(train, skip_bad=skip)
+        bad = counted.bad_masks + count_pixels(val, skip_bad=skip).bad_masks
+        if bad:
+            say(f"{bad} masks cannot be used and are skipped; they are named when they are met")
+        if message := check_classes_present(names, counted.pixels):
             say(message)
-        count_pixels(val)
 
 
 def check_batch(config: Config, images: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from mnv2_dense.drawing import Picture
 from mnv2_dense.structures import Category, ImageSize
@@ -81,3 +82,27 @@ class Column(Predictor):
     @abstractmethod
     def draw_pair(self, index: Any, position: int) -> tuple[str, Picture]:
         """A picture of a measured set, ground truth left and prediction right, and its name."""
+
+    @staticmethod
+    @abstractmethod
+    def draw_sample(sample: Any, names: Sequence[str]) -> tuple[str, Picture]:
+        """What a sample holds in words, and its picture with its ground truth drawn on it.
+
+        Args:
+            sample: As a data set of this kind gives it.
+            names: The classes in label order.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def stored_sample(index: Any, position: int) -> Any:
+        """A picture of a split with its ground truth as a sample, neither changed nor resized.
+
+        Raises:
+            UserError: The picture or its ground truth cannot be used.
+        """
+
+
+def to_picture(image: Tensor) -> Picture:
+    """A sample's image, [3, H, W] in 0-255, rounded where it is not yet."""
+    return image.permute(1, 2, 0).double().round().byte().numpy()

@@ -1,6 +1,7 @@
 """A detector as the commands show it: boxes."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,23 @@ from PIL import Image
 from torchvision.ops import box_convert
 from typing_extensions import override
 
-from mnv2_dense.commands.column import Column, Prediction, Source
+from mnv2_dense.commands.column import Column, Prediction, Source, to_picture
+from mnv2_dense.detection.data import DetectionDataset
 from mnv2_dense.detection.draw import draw_detections, draw_targets
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.scoring import coco_results, per_class_table, summary_table
 from mnv2_dense.detection.task import DetectionTask
-from mnv2_dense.detection.transforms import EvalTransform
-from mnv2_dense.drawing import Picture, enlarge, side_by_side
+from mnv2_dense.detection.transforms import EvalTransform, Transformed
+from mnv2_dense.drawing import SHEET_SIDES, Picture, enlarge, shrink, side_by_side
 from mnv2_dense.images import read_image
 from mnv2_dense.structures import (
     BoxTargets,
     Category,
     DetectionBatch,
     Detections,
+    DetectionSample,
     ImageSize,
+    SampleKey,
 )
 
 PICTURE_THRESHOLD = 0.3
@@ -60,7 +64,7 @@ class DetectionColumn(Column):
     def draw_pair(self, index: DetectionIndex, position: int) -> tuple[str, Picture]:
         image_id = index.image_id(position)
         found = detections_of(self.task.results, image_id, index.categories)
-        image, factor = enlarge(read_image(index.path(position)))
+        image, factor = enlarge(index.image(position))
         targets = index.targets(position)
         left = draw_targets(image, BoxTargets(targets.boxes * factor, targets.labels), self.names)
         enlarged = Detections(found.boxes * factor, found.scores, found.labels)
@@ -87,6 +91,28 @@ class DetectionColumn(Column):
         batch = DetectionBatch(images, [nothing], [0], [size])
         with torch.inference_mode():
             return self.task.predict_step(batch, 0)[0]
+
+    @override
+    @staticmethod
+    def draw_sample(sample: DetectionSample, names: Sequence[str]) -> tuple[str, Picture]:
+        boxes, labels = sample.targets
+        counts = Counter(names[label] for label in labels.tolist())
+        classes = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+        smallest, largest = SHEET_SIDES
+        shrunk, divisor = shrink(to_picture(sample.image), largest)
+        image, factor = enlarge(shrunk, smallest)
+        targets = BoxTargets(boxes * factor / divisor, labels)
+        words = f"boxes: {classes}" if classes else "no boxes"
+        return words, draw_targets(image, targets, names)
+
+    @override
+    @staticmethod
+    def stored_sample(index: DetectionIndex, position: int) -> DetectionSample:
+        return DetectionDataset(index, _leave)[SampleKey(position, 0)]
+
+
+def _leave(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int) -> Transformed:
+    return image, boxes, labels
 
 
 def detections_of(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from mnv2_dense.builders import Index, Task, build_data, build_task
+from mnv2_dense.builders import Index, Task, build_data, build_task, settle_classes
 from mnv2_dense.builders.trainer import set_threads, trainer_options
 from mnv2_dense.commands.checks import check_machine, check_output, check_shares
 from mnv2_dense.commands.column import Column
@@ -16,6 +16,7 @@ from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data,
 from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
+from mnv2_dense.training.bad_images import BadImages, Unmeasured, unmeasured
 from mnv2_dense.training.progress import RunProgress
 from mnv2_dense.training.runs import run_of, write_json
 
@@ -41,13 +42,13 @@ def evaluate(
         **trainer_options(config),
         logger=False,
         enable_checkpointing=False,
-        callbacks=[RunProgress()],
+        callbacks=[RunProgress(), BadImages()],
     )
     task.keep_results = True
     column = column_of(config, task, index.categories)
     trainer.validate(task, datamodule=build_data(config, None, index), verbose=False)
     if trainer.is_global_zero:
-        report(column, out, checkpoint=checkpoint)
+        report(column, out, checkpoint=checkpoint, left_out=unmeasured(trainer))
         # The scores depend on data, input and protocol too, which overrides may have changed.
         (out / "evaluation.yaml").write_text(to_yaml(config))
         write_pictures(column, index, out / "pictures", pictures)
@@ -69,18 +70,29 @@ def _open(
         raise UserError(f"{source} is a config; give the weights to measure with --weights PATH")
     config = load_config(source, overrides)
     ensure_data(config)
+    config = settle_classes(config)
     index = read_data(config, "val")
     task = build_task(config, index.categories)
     load_weights(task, weights)
     return config, task, index
 
 
-def report(column: Column, out: Path, *, checkpoint: Path) -> None:
-    """Prints the scores of a task that has been measured, and writes them to `out`."""
+def report(column: Column, out: Path, *, checkpoint: Path, left_out: Unmeasured) -> None:
+    """Prints the scores of a task that has been measured, and writes them to `out`.
+
+    Args:
+        column: Its task has the scores.
+        out: Folder of the files.
+        checkpoint: What was measured.
+        left_out: Pictures that were not measured.
+    """
     assert column.task.scores is not None, "the task has not been evaluated"
     say("\n\n".join(column.tables()))
     out.mkdir(parents=True, exist_ok=True)
     metrics = {**column.task.scores.as_dict(), "checkpoint": str(checkpoint)}
+    if message := left_out.message():
+        say(message)
+        metrics["unmeasured"] = left_out.as_dict()
     write_json(out / "metrics.json", metrics)
     files = [out / "metrics.json", *column.write_results(out)]
     say(f"wrote {', '.join(str(file) for file in files[:-1])} and {files[-1]}")

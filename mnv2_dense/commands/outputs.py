@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from mnv2_dense.errors import UserError
@@ -94,3 +95,9 @@ def _read_manifest(out: Path) -> set[Path]:
     root = out.resolve()
     names = listed if isinstance(listed, list) else []
     return {root / name for name in names if isinstance(name, str)}
+
+
+def free_name(path: Path) -> Path:
+    """The path, or the first of `name-2`, `name-3` and so on that does not exist."""
+    others = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(name for name in chain([path], others) if not name.exists())

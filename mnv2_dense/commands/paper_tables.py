@@ -3,9 +3,10 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from itertools import chain, count, groupby
+from itertools import groupby
 from pathlib import Path
 
+from mnv2_dense.commands.outputs import free_name
 from mnv2_dense.commands.session import say
 from mnv2_dense.errors import UserError
 from mnv2_dense.paper.agreement import Verdict
@@ -67,18 +68,12 @@ def print_figure(picture: Path | None, *, as_json: bool) -> None:
         if picture is not None:
             draw_figure1(picture)
         return
-    path = picture or _free_name(Path("figure1.png"))
+    path = picture or free_name(Path("figure1.png"))
     say("Figure 1: a spiral sent through n dimensions and ReLU, and back; error 0 is perfect, 1 is")
     say("as bad as its mean in place of every point; lost points have fewer than two dimensions")
     say("\n".join(align(_SPIRAL_TITLES, [_spiral_cells(row) for row in rows])))
     draw_figure1(path)
     say(f"wrote {path}")
-
-
-def _free_name(path: Path) -> Path:
-    """The path, or the first of `name-2`, `name-3` and so on that does not exist."""
-    others = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
-    return next(name for name in chain([path], others) if not name.exists())
 
 
 def _spiral_cells(row: SpiralRow) -> list[str]:

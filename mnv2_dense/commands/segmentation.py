@@ -1,6 +1,7 @@
 """A segmenter as the commands show it: label maps."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,30 @@ import torch
 from PIL import Image
 from typing_extensions import override
 
-from mnv2_dense.commands.column import Column, Prediction, Source
-from mnv2_dense.drawing import Picture, encode_label_map, enlarge, side_by_side
+from mnv2_dense.commands.column import Column, Prediction, Source, to_picture
+from mnv2_dense.drawing import (
+    SHEET_SIDES,
+    Picture,
+    encode_label_map,
+    enlarge,
+    hatch,
+    shrink,
+    side_by_side,
+)
 from mnv2_dense.images import read_image
+from mnv2_dense.segmentation.data import SegmentationDataset
 from mnv2_dense.segmentation.draw import class_shares, draw_label_map
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.scoring import draw_confusion_matrix, per_class_table, summary_table
 from mnv2_dense.segmentation.task import SegmentationTask
-from mnv2_dense.structures import IGNORE_INDEX, ImageSize, SegmentationBatch
+from mnv2_dense.segmentation.transforms import EvalTransform
+from mnv2_dense.structures import (
+    IGNORE_INDEX,
+    ImageSize,
+    SampleKey,
+    SegmentationBatch,
+    SegmentationSample,
+)
 
 
 class SegmentationColumn(Column):
@@ -51,7 +68,7 @@ class SegmentationColumn(Column):
 
     @override
     def draw_pair(self, index: SegmentationIndex, position: int) -> tuple[str, Picture]:
-        image = read_image(index.path(position))
+        image = index.image(position)
         maps = (index.label_map(position), self.see(image))
         enlarged, factor = enlarge(image)
         drawn = [
@@ -88,3 +105,20 @@ class SegmentationColumn(Column):
         self.task.eval()
         with torch.inference_mode():
             return self.task.predict_step(batch, 0)[0].cpu().numpy()
+
+    @override
+    @staticmethod
+    def draw_sample(sample: SegmentationSample, names: Sequence[str]) -> tuple[str, Picture]:
+        whole = sample.label_map.numpy()
+        shares = [f"{name} {share:.1%}" for name, share in class_shares(whole, names).items()]
+        void = f"{(whole == IGNORE_INDEX).mean():.1%} void"
+        picture, divisor = shrink(to_picture(sample.image), SHEET_SIDES[1])
+        image, factor = enlarge(picture, SHEET_SIDES[0])
+        shown = whole[::divisor, ::divisor].repeat(factor, 0).repeat(factor, 1)
+        hatched = hatch(image, shown == IGNORE_INDEX)
+        return ", ".join([*shares, void]), draw_label_map(hatched, shown, names)
+
+    @override
+    @staticmethod
+    def stored_sample(index: SegmentationIndex, position: int) -> SegmentationSample:
+        return SegmentationDataset(index, EvalTransform())[SampleKey(position, 0)]

@@ -45,6 +45,7 @@ def ensure_data(config: Config) -> None:
 def read_data(config: Config, split: str) -> Index:
     """A split of the config's data, with its bad boxes said."""
     index = read_split(config, split)
-    if isinstance(index, DetectionIndex) and (message := index.box_report.message()):
-        say(message)
+    if isinstance(index, DetectionIndex):
+        for message in filter(None, (*index.notes, index.box_report.message())):
+            say(message)
     return index

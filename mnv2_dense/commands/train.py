@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch._dynamo.exc import BackendCompilerFailed
 
-from mnv2_dense.builders import build_data, build_task
+from mnv2_dense.builders import build_data, build_task, settle_classes
 from mnv2_dense.builders.trainer import build_trainer, set_threads
 from mnv2_dense.commands.beginning import begin
 from mnv2_dense.commands.checks import (
@@ -30,6 +30,7 @@ from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.shapes.dataset import generate
+from mnv2_dense.training.bad_images import unmeasured
 from mnv2_dense.training.datamodule import DataModule
 from mnv2_dense.training.interrupt import RunInterrupted
 from mnv2_dense.training.runs import (
@@ -72,7 +73,7 @@ def train(
         else:
             checkpoint = _find_checkpoint(config, resume)
             ensure_data(config)
-            _train(config, checkpoint, weights)
+            _train(settle_classes(config), checkpoint, weights)
     except RunInterrupted as stop:
         say(str(stop))
         raise SystemExit(stop.exit_code) from None
@@ -111,7 +112,7 @@ def _find_checkpoint(config: Config, resume: Path | bool) -> Path | None:
 def _train(config: Config, checkpoint: Path | None, weights: Path | None) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
-    check_masks(train_index, val_index)
+    check_masks(train_index, val_index, config)
     check_batch(config, len(train_index))
     check_shares(config, len(val_index))
     task = build_task(config, train_index.categories)
@@ -151,17 +152,18 @@ def _evaluate_best(trainer: pl.Trainer, column: Column, data: DataModule, best: 
     trainer.validate(column.task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
     if trainer.is_global_zero:
         say(f"best checkpoint {best}")
-        report(column, Path(trainer.default_root_dir), checkpoint=best)
+        out = Path(trainer.default_root_dir)
+        report(column, out, checkpoint=best, left_out=unmeasured(trainer))
 
 
 def _dry_run(config: Config, weights: Path | None) -> None:
     """One training and one validation batch; data that would be generated are drawn aside."""
     if config.data.generate is None or Path(config.data.root).exists():
-        try_once(config, weights)
+        try_once(settle_classes(config), weights)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "shapes"
         images = max(config.data.batch_size, config.data.val_batch_size)
         generate(root, train_images=images, val_images=images)
         data = config.data.model_copy(update={"root": str(root)})
-        try_once(config.model_copy(update={"data": data}), weights)
+        try_once(settle_classes(config.model_copy(update={"data": data})), weights)

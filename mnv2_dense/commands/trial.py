@@ -22,6 +22,7 @@ from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import read_data, say
 from mnv2_dense.config.schema import Config
 from mnv2_dense.ops.count import count_layers, sum_layers
+from mnv2_dense.training.bad_images import BadImages
 from mnv2_dense.training.norms import FreezeNorms
 
 
@@ -81,7 +82,7 @@ def try_once(config: Config, weights: Path | None = None) -> None:
     """
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
-    check_masks(train_index, val_index)
+    check_masks(train_index, val_index, config)
     check_batch(config, len(train_index))
     task = build_task(config, train_index.categories)
     begin(task, config, weights)
@@ -96,7 +97,7 @@ def try_once(config: Config, weights: Path | None = None) -> None:
         fast_dev_run=1,
         enable_progress_bar=False,
         gradient_clip_val=training.gradient_clip_norm,
-        callbacks=[StepReport(column), *frozen],
+        callbacks=[StepReport(column), BadImages(), *frozen],
     )
     trainer.fit(task, datamodule=build_data(config, train_index, val_index))
     say(f"memory           {_memory(task):.2f} GiB at most; nothing was written")

@@ -1,10 +1,12 @@
 """What the config of a detector may hold."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from mnv2_dense.config.sections import (
+    SAME_PICTURES,
     Backbone,
     Count,
     CountOrZero,
@@ -21,22 +23,83 @@ from mnv2_dense.config.sections import (
     Width,
 )
 
+Scale = Annotated[float, Field(gt=0, le=1)]
+
+
+LAYOUTS = {
+    "coco": {
+        "train_images": "train2017",
+        "train_annotations": "annotations/instances_train2017.json",
+        "val_images": "val2017",
+        "val_annotations": "annotations/instances_val2017.json",
+    },
+    "voc": {
+        "train_images": "JPEGImages",
+        "train_annotations": "Annotations",
+        "train_list": "ImageSets/Main/train.txt",
+        "val_images": "JPEGImages",
+        "val_annotations": "Annotations",
+        "val_list": "ImageSets/Main/val.txt",
+    },
+}
+"""Where COCO 2017 and VOC 2012 have their files."""
+
+DRAWN_LAYOUTS = {
+    "coco": {"train_images": "images", "train_annotations": "annotations.json"},
+    "voc": {"train_images": "JPEGImages", "train_annotations": "Annotations"},
+}
+
+
+OF_USUAL_PICTURES = {"voc": ("annotations", "list")}
+"""Beside other pictures VOC's XML files are taken from the same folder, without a list."""
+
 
 class DetectionData(Data):
-    """Where the pictures and boxes are, in COCO's own layout."""
+    """Where the pictures and boxes are; keys not given name the places of the format."""
 
+    format: Literal["coco", "voc", "yolo"] = "coco"
+    """COCO's instances files, Pascal VOC's XML files, or YOLO's text files with a data.yaml."""
     root: str = "data/coco"
     """Folder of the data set, relative to the working directory or absolute."""
-    train_images: str = "train2017"
-    """Folder of the training pictures, relative to `root` or absolute."""
-    train_annotations: str = "annotations/instances_train2017.json"
-    """COCO instances file of the training pictures, relative to `root` or absolute."""
-    val_images: str = "val2017"
-    """Folder of the validation pictures, relative to `root` or absolute."""
-    val_annotations: str = "annotations/instances_val2017.json"
-    """COCO instances file of the validation pictures, relative to `root` or absolute."""
+    train_images: str | None = None
+    """Folder of the training pictures, relative to `root` (COCO: train2017; YOLO: null asks
+    data.yaml)."""
+    train_annotations: str | None = None
+    """COCO's file or VOC's folder of the training boxes (annotations/instances_train2017.json,
+    Annotations; null: VOC's files are beside the pictures)."""
+    train_list: str | None = None
+    """VOC's list of training pictures (ImageSets/Main/train.txt); null takes all of the folder."""
+    val_images: str | None = None
+    """Folder of the validation pictures."""
+    val_annotations: str | None = None
+    """File or folder of the validation boxes."""
+    val_list: str | None = None
+    """VOC's list of validation pictures."""
     num_classes: Count | None = None
     """Classes without background; null takes the annotation file's, a number is checked with it."""
+
+    layouts = LAYOUTS
+    drawn_layouts = DRAWN_LAYOUTS
+    of_usual_pictures = OF_USUAL_PICTURES
+
+    @model_validator(mode="after")
+    def _keys_are_of_the_format(self) -> "DetectionData":
+        needed = {"coco": ("train_images", "train_annotations"), "voc": ("train_images",)}
+        missing = [key for key in needed.get(self.format, ()) if getattr(self, key) is None]
+        if missing:
+            raise ValueError(f"format {self.format} needs {' and '.join(missing)}")
+        if (
+            self.format == "voc"
+            and self.train_images == self.val_images
+            and (
+                self.train_annotations == self.val_annotations
+                and self.train_list is None is self.val_list
+            )
+        ):
+            raise ValueError(SAME_PICTURES)
+        if self.format != "voc" and (self.train_list or self.val_list):
+            raise ValueError(f"train_list and val_list are keys of format voc, not {self.format}")
+        return self
 
 
 class DetectionInput(Input):
@@ -69,7 +132,9 @@ class DetectionHead(Section):
     name: Literal["ssdlite", "ssd"] = "ssdlite"
     """Depthwise-separable layers, or plain 3x3 convolutions (paper, Table 5)."""
     taps: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Maps of the backbone that predict, finest first; null takes the backbone's own pair."""
+    """Maps of the backbone that predict, finest first; null takes the backbone's own pair.
+    For small objects give one of stride 8 before them: [block_6_expansion, block_13_expansion,
+    last] of mobilenet_v2. The anchors then follow: see `anchors.scales`."""
     extra_channels: tuple[Count, ...] = (512, 256, 256, 128)
     """Output channels of the levels added below stride 32, each halving the resolution."""
     width_mult: Width = 1.0
@@ -79,19 +144,30 @@ class DetectionHead(Section):
 class Anchors(Section):
     """The released SSD anchor generator."""
 
-    min_scale: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Anchor scale of the first level, as a share of the shorter input side."""
-    max_scale: Annotated[float, Field(gt=0, le=1)] = 0.95
-    """Anchor scale of the last level."""
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] | None = None
+    """Anchor scale of every level (taps, then extra ones), finest first, as a share of the shorter
+    input side; null spaces them evenly from `min_scale` to `max_scale`. A tap more is a level
+    more: evenly spaced, the finest still gets `min_scale`. `tools/fit_anchors.py` proposes them
+    for a data set."""
+    min_scale: Scale = 0.2
+    """Anchor scale of the first level, unless `scales` is given."""
+    max_scale: Scale = 0.95
+    """Anchor scale of the last level, unless `scales` is given."""
     aspect_ratios: tuple[Positive, ...] = (1.0, 2.0, 0.5, 3.0, 0.3333)
-    """Width / height of the anchors of every level but the first."""
+    """Width / height of the anchors of every level but the first; each level has one square more,
+    at the geometric mean of its scale and the next."""
     reduce_lowest_level: bool = True
-    """Three anchors on the first level: a small square and two of ratio 2 and 1/2."""
+    """Three anchors on the first level, the finest: a small square and two of ratio 2 and 1/2."""
+    lowest_scale: Scale = 0.1
+    """Anchor scale of that small square."""
 
     @model_validator(mode="after")
     def _scales_grow(self) -> "Anchors":
         if self.min_scale >= self.max_scale:
             raise ValueError("min_scale must be below max_scale")
+        scales = self.scales or ()
+        if any(scale >= following for scale, following in pairwise(scales)):
+            raise ValueError("scales must grow from level to level, finest first")
         return self
 
 

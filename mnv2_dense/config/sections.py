@@ -4,7 +4,8 @@ The string under a key is its documentation; `--print-schema` shows it. A file h
 levels only: file, section, key.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +24,12 @@ TimmName = Annotated[str, Field(pattern=r"^timm/[A-Za-z0-9_.]+$", description="t
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
+SAME_PICTURES = (
+    "the validation pictures would be the training pictures; give train_list and val_list, or "
+    "val_share"
+)
+
+
 class Section(BaseModel):
     """A group of keys: frozen, and closed to keys it does not name."""
 
@@ -34,8 +41,18 @@ class Section(BaseModel):
 class Data(Section):
     """What every data section begins with."""
 
+    format: str = ""
+    """How the data set is stored."""
     root: str = "data"
     """Folder of the data set, relative to the working directory or absolute."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes; null takes those of the data."""
+    val_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the training pictures to draw for validation, instead of the `val_` keys."""
+    split_seed: CountOrZero = 0
+    """Another seed draws another validation share."""
+    orientation: Literal["stored", "upright"] = "stored"
+    """How boxes and masks were drawn: on the pixels as stored (COCO, VOC), or as EXIF turns."""
     generate: Literal["shapes"] | None = None
     """Built-in data set to draw into `root` when `root` does not exist."""
     batch_size: Count = 24
@@ -44,6 +61,52 @@ class Data(Section):
     """Validation images per step and process."""
     num_workers: CountOrZero = 4
     """Loader processes per training process; 0 loads in the training process itself."""
+    on_bad_image: Literal["stop", "skip"] = "stop"
+    """A picture or mask that cannot be used ends the run, or is left out, named and counted."""
+
+    layouts: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Where each format has its files: what the keys are that are not given."""
+    drawn_layouts: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """The same where the validation share is drawn from one folder."""
+    of_usual_pictures: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """By format, keys of a split that say nothing of other pictures than the layout's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_places(cls, values: Any) -> Any:
+        """Puts in the places of the format; null stays, where it is given.
+
+        What belongs to the layout's pictures alone is left out where others are given.
+        """
+        if not isinstance(values, Mapping):
+            return values
+        drawn = values.get("val_share") is not None
+        layouts = cls.drawn_layouts if drawn else cls.layouts
+        given = values.get("format", cls.model_fields["format"].default)
+        places = dict(layouts.get(given, {}) if isinstance(given, str) else {})
+        for split in ("train", "val"):
+            usual = places.get(f"{split}_images")
+            if values.get(f"{split}_images", usual) != usual:
+                for key in cls.of_usual_pictures.get(str(given), ()):
+                    places.pop(f"{split}_{key}", None)
+        return {**places, **values}
+
+    @model_validator(mode="after")
+    def _one_source_of_validation(self) -> "Data":
+        keys = (key for key in self.layouts.get(self.format, {}) if key.startswith("val_"))
+        given = [key for key in keys if getattr(self, key) is not None]
+        if self.val_share is not None and given:
+            raise ValueError(
+                f"val_share draws the validation pictures from the training pictures; leave out "
+                f"{', '.join(given)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> "Data":
+        if self.classes is not None and len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes has a name twice")
+        return self
 
 
 class Input(Section):

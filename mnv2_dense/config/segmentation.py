@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mnv2_dense.config.sections import (
+    SAME_PICTURES,
     Backbone,
     BelowOne,
     Count,
@@ -30,29 +31,83 @@ Color = tuple[ByteValue, ByteValue, ByteValue]
 OutputStride = Literal[8, 16, 32]
 
 
-class SegmentationData(Data):
-    """Where pictures and masks are: VOC's layout, or any folders of pictures and index masks."""
+LAYOUTS = {
+    "voc": {
+        "train_images": "JPEGImages",
+        "train_masks": "SegmentationClass",
+        "train_list": "ImageSets/Segmentation/train.txt",
+        "val_images": "JPEGImages",
+        "val_masks": "SegmentationClass",
+        "val_list": "ImageSets/Segmentation/val.txt",
+    },
+    "folders": {
+        "train_images": "images/train",
+        "train_masks": "masks/train",
+        "val_images": "images/val",
+        "val_masks": "masks/val",
+    },
+    "cityscapes": {
+        "train_images": "leftImg8bit/train",
+        "train_masks": "gtFine/train",
+        "val_images": "leftImg8bit/val",
+        "val_masks": "gtFine/val",
+        "image_suffix": "_leftImg8bit.png",
+        "mask_suffix": "_gtFine_labelIds.png",
+    },
+    "coco": {
+        "train_images": "train2017",
+        "train_annotations": "annotations/instances_train2017.json",
+        "val_images": "val2017",
+        "val_annotations": "annotations/instances_val2017.json",
+    },
+}
+"""Where VOC 2012, Cityscapes and COCO 2017 have their files, and a usual place of others'."""
 
+DRAWN_LAYOUTS = {
+    "voc": {"train_images": "JPEGImages", "train_masks": "SegmentationClass"},
+    "folders": {"train_images": "images", "train_masks": "masks"},
+    "cityscapes": {
+        key: LAYOUTS["cityscapes"][key]
+        for key in ("train_images", "train_masks", "image_suffix", "mask_suffix")
+    },
+    "coco": {"train_images": "images", "train_annotations": "annotations.json"},
+}
+
+
+OF_USUAL_PICTURES = {"voc": ("list",)}
+"""Other pictures than VOC's have no list of its."""
+
+
+class SegmentationData(Data):
+    """Where pictures and masks are; keys not given name the places of the format."""
+
+    format: Literal["voc", "folders", "cityscapes", "coco"] = "voc"
+    """VOC's layout, folders of pictures and masks, Cityscapes' names, or COCO's instances files,
+    whose outlines are drawn as class maps."""
     root: str = "data/VOCdevkit/VOC2012"
     """Folder of the data set, relative to the working directory or absolute."""
-    train_images: str = "JPEGImages"
-    """Folder of the training pictures, relative to `root` or absolute."""
-    train_masks: str = "SegmentationClass"
-    """Folder of the training masks (augmented VOC: SegmentationClassAug)."""
-    train_list: str | None = "ImageSets/Segmentation/train.txt"
+    train_images: str | None = None
+    """Folder of the training pictures, relative to `root` or absolute (VOC: JPEGImages)."""
+    train_masks: str | None = None
+    """Folder of the training masks (VOC: SegmentationClass, augmented: SegmentationClassAug)."""
+    train_annotations: str | None = None
+    """COCO's instances file of the training pictures."""
+    train_list: str | None = None
     """Text file that names a training picture per line; null takes every picture of the folder."""
-    val_images: str = "JPEGImages"
+    val_images: str | None = None
     """Folder of the validation pictures, relative to `root` or absolute."""
-    val_masks: str = "SegmentationClass"
+    val_masks: str | None = None
     """Folder of the validation masks."""
-    val_list: str | None = "ImageSets/Segmentation/val.txt"
+    val_annotations: str | None = None
+    """COCO's instances file of the validation pictures."""
+    val_list: str | None = None
     """Text file that names a validation picture per line; null takes every picture."""
     image_suffix: str = ""
     """End of the pictures' names that their masks lack (Cityscapes: _leftImg8bit.png)."""
     mask_suffix: str = ".png"
     """What takes its place in the masks' names (Cityscapes: _gtFine_labelTrainIds.png)."""
     classes: tuple[str, ...] | None = None
-    """Class names in the order of the mask values, from 0 (VOC: background first)."""
+    """Class names in the order of the mask values, from 0; null asks the data for them."""
     num_classes: Count | None = None
     """Number of classes, background included; by itself it gives unnamed classes."""
     ignore_index: ByteValue = VOID
@@ -61,18 +116,42 @@ class SegmentationData(Data):
     """RGB colour of every class: masks are then read by colour; null reads values as classes."""
     ignore_color: Color | None = None
     """RGB colour of void in such masks."""
+    color_table: str | None = None
+    """File of names and colours, relative to `root` (CVAT's labelmap.txt, or CSV: name,r,g,b)."""
+    min_object_area: NotNegative = 0
+    """COCO: pixels that the chosen objects of a training picture cover at least (DeepLab: 1000)."""
     batch_size: Count = 16
     """Training images per step and process."""
     val_batch_size: Count = 8
     """Validation images per step and process."""
+
+    layouts = LAYOUTS
+    drawn_layouts = DRAWN_LAYOUTS
+    of_usual_pictures = OF_USUAL_PICTURES
+
+    @model_validator(mode="after")
+    def _keys_are_of_the_format(self) -> "SegmentationData":
+        coco = self.format == "coco"
+        truth, other = ("train_annotations", "train_masks")[:: 1 if coco else -1]
+        missing = [key for key in ("train_images", truth) if getattr(self, key) is None]
+        if missing:
+            raise ValueError(f"format {self.format} needs {' and '.join(missing)}")
+        if getattr(self, other) is not None:
+            raise ValueError(f"format {self.format} has {truth}, not {other}")
+        if self.min_object_area and not coco:
+            raise ValueError("min_object_area is a key of format coco")
+        same = self.train_images == self.val_images and self.train_masks == self.val_masks
+        if same and not coco and self.train_list is None is self.val_list:
+            raise ValueError(SAME_PICTURES)
+        if self.color_table is not None and (coco or self.colors or self.classes):
+            raise ValueError("color_table gives classes and colors of masks; leave the others out")
+        return self
 
     @model_validator(mode="after")
     def _classes_agree(self) -> "SegmentationData":
         names, count = self.classes, self.num_classes
         if names is not None and count is not None and len(names) != count:
             raise ValueError(f"num_classes is {count}, but classes has {len(names)} names")
-        if names is not None and len(set(names)) != len(names):
-            raise ValueError("classes has a name twice")
         count = count if names is None else len(names)
         if count is None:
             return self

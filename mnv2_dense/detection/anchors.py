@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,12 +19,22 @@ class AnchorGenerator:
 
     Args:
         num_levels: Feature maps that predict.
-        min_scale: Scale of the first level, as a share of the shorter input side.
-        max_scale: Scale of the last level; those between are evenly spaced.
+        scales: Scale of each level, as a share of the shorter input side; None spaces them
+            evenly.
+        min_scale: Scale of the first level, where they are evenly spaced.
+        max_scale: Scale of the last level, where they are evenly spaced.
         aspect_ratios: Width / height of each anchor; 1 comes once more per level, at the
-            geometric mean of this level's scale and the next.
-        reduce_lowest_level: Only three anchors on the first level: (0.1, 1), (min_scale, 2),
-            (min_scale, 1/2).
+            geometric mean of this level's scale and the next (after the last: 1).
+        reduce_lowest_level: Only three anchors on the first level: (`lowest_scale`, 1), and at
+            that level's scale 2 and 1/2.
+        lowest_scale: Scale of that square.
+
+    Attributes:
+        scales: Scale of each level.
+        shapes: (scale, aspect ratio) of the anchors of a cell, by level.
+
+    Raises:
+        ValueError: There is not one scale per level.
 
     Source: `multiple_grid_anchor_generator.py` of the release; the tests state its definition
     a second time, independently, and compare every value.
@@ -32,19 +44,26 @@ class AnchorGenerator:
         self,
         num_levels: int = 6,
         *,
+        scales: Sequence[float] | None = None,
         min_scale: float = 0.2,
         max_scale: float = 0.95,
         aspect_ratios: Sequence[float] = (1.0, 2.0, 0.5, 3.0, 0.3333),
         reduce_lowest_level: bool = True,
+        lowest_scale: float = LOWEST_SCALE,
     ) -> None:
-        step = (max_scale - min_scale) / max(num_levels - 1, 1)
-        scales = [min_scale + step * level for level in range(num_levels)] + [1.0]
+        if scales is None:
+            step = (max_scale - min_scale) / max(num_levels - 1, 1)
+            scales = [min_scale + step * level for level in range(num_levels)]
+        if len(scales) != num_levels:
+            raise ValueError(f"{len(scales)} scales for {num_levels} levels")
+        self.scales = tuple(scales)
         self.shapes = [
-            _level_shapes(scales[level], scales[level + 1], aspect_ratios)
-            for level in range(num_levels)
+            _level_shapes(scale, next_scale, aspect_ratios)
+            for scale, next_scale in pairwise([*self.scales, 1.0])
         ]
         if reduce_lowest_level:
-            self.shapes[0] = [(LOWEST_SCALE, 1.0), (min_scale, 2.0), (min_scale, 0.5)]
+            first = self.scales[0]
+            self.shapes[0] = [(lowest_scale, 1.0), (first, 2.0), (first, 0.5)]
         self._cache: dict[object, Tensor] = {}
 
     @property
@@ -69,6 +88,19 @@ class AnchorGenerator:
             ]
             self._cache[key] = torch.cat(levels).to(device)
         return self._cache[key]
+
+
+class AnchorSettings(NamedTuple):
+    """The arguments of a generator with a scale for each level; see `AnchorGenerator`."""
+
+    scales: tuple[float, ...]
+    aspect_ratios: tuple[float, ...]
+    reduce_lowest_level: bool
+    lowest_scale: float
+
+    def generator(self) -> AnchorGenerator:
+        """The generator that has them."""
+        return AnchorGenerator(len(self.scales), **self._asdict())
 
 
 def _level_shapes(

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -13,8 +11,6 @@ from typing_extensions import override
 
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.transforms import DetectionTransform
-from mnv2_dense.errors import UserError
-from mnv2_dense.images import read_image
 from mnv2_dense.structures import (
     BoxTargets,
     DetectionBatch,
@@ -27,9 +23,6 @@ from mnv2_dense.training.sampling import sample_seed
 
 class DetectionDataset(Dataset[DetectionSample]):
     """Samples of an index, read, transformed and ready to be collated.
-
-    Pictures are taken in the orientation they are stored in, since COCO's boxes refer to that:
-    an EXIF rotation is ignored.
 
     Args:
         index: The images and their boxes.
@@ -55,7 +48,7 @@ class DetectionDataset(Dataset[DetectionSample]):
             UserError: The picture cannot be read, or its size is not the annotation file's.
         """
         size = self.index.size(key.index)
-        image = _read_checked(self.index.path(key.index), size)
+        image = self.index.image(key.index)
         targets = self.index.targets(key.index)
         seed = sample_seed(self.seed, key)
         image, boxes, labels = self.transform(
@@ -70,7 +63,9 @@ class DetectionDataset(Dataset[DetectionSample]):
 
 
 def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
-    """The batch of the samples, in their order."""
+    """The batch of the samples, in their order; of none, one without pixels."""
+    if not samples:
+        return DetectionBatch(torch.zeros((0, 3, 0, 0), dtype=torch.uint8), [], [], [])
     return DetectionBatch(
         images=torch.stack([sample.image for sample in samples]),
         targets=[sample.targets for sample in samples],
@@ -79,28 +74,16 @@ def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
     )
 
 
-def _read_checked(path: Path, size: ImageSize) -> np.ndarray:
-    image = read_image(path)
-    if image.shape[:2] != size:
-        height, width = image.shape[:2]
-        swapped = " (swapped: is it annotated as its EXIF orientation turns it?)"
-        raise UserError(
-            f"{path}: the stored picture is {width} x {height} pixels, but the annotation file "
-            f"says {size.width} x {size.height}{swapped if size == (width, height) else ''}; its "
-            "boxes would be misplaced"
-        )
-    return image
-
-
 def _pack_batch(batch: DetectionBatch) -> tuple[Any, ...]:
     """Sends a batch between processes with 3 tensors instead of 2 per image.
 
     Every tensor costs an open file on the way: batches of some hundred images would run out.
     """
     counts = [len(targets.labels) for targets in batch.targets]
-    boxes = torch.cat([targets.boxes for targets in batch.targets])
-    labels = torch.cat([targets.labels for targets in batch.targets])
-    rest = (batch.image_ids, batch.original_sizes)
+    boxes = torch.cat([torch.zeros(0, 4), *(targets.boxes for targets in batch.targets)])
+    none = torch.zeros(0, dtype=torch.int64)
+    labels = torch.cat([none, *(targets.labels for targets in batch.targets)])
+    rest = (batch.image_ids, batch.original_sizes, batch.bad_images)
     return _unpack_batch, (batch.images, boxes, labels, counts, *rest)
 
 
@@ -111,10 +94,11 @@ def _unpack_batch(
     counts: list[int],
     image_ids: list[int],
     original_sizes: list[ImageSize],
+    bad_images: Sequence[str],
 ) -> DetectionBatch:
     pairs = zip(boxes.split(counts), labels.split(counts), strict=True)
     targets = [BoxTargets(*pair) for pair in pairs]
-    return DetectionBatch(images, targets, image_ids, original_sizes)
+    return DetectionBatch(images, targets, image_ids, original_sizes, bad_images)
 
 
 ForkingPickler.register(DetectionBatch, _pack_batch)

@@ -50,6 +50,8 @@ def _draw(
         boxes.cpu(),
         labels=list(captions),
         colors=[label_color(label) for label in labels],
+        label_colors=["black"] * len(labels),
+        fill_labels=True,
         width=line,
     )
     return drawn.permute(1, 2, 0).contiguous().numpy()

@@ -1,10 +1,14 @@
 """The detector's data set as flat arrays that loader processes share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
+from mnv2_dense.errors import UserError
+from mnv2_dense.images import read_image
 from mnv2_dense.ops.texts import SharedTexts, list_first
 from mnv2_dense.structures import BoxTargets, Category, ImageSize
 
@@ -13,27 +17,31 @@ MIN_BOX_SIDE = 1.0
 
 
 class BoxReport(NamedTuple):
-    """What the box rule of `read_coco` changed: annotation ids, ascending in the file's order."""
+    """What the box rule of `build_index` changed in a file or folder, in its order.
 
-    annotation_file: str
+    `places` says what the offenders' names are: annotation ids, or places in files.
+    """
+
+    source: str
     clipped: int
     dropped: int
-    first_clipped: tuple[int, ...]
-    first_dropped: tuple[int, ...]
+    first_clipped: tuple[str, ...]
+    first_dropped: tuple[str, ...]
+    places: str = "annotation ids"
 
     def message(self) -> str | None:
         """One line for the log; None if every box was kept as it was."""
         parts = []
         if self.clipped:
             ids = list_first(self.first_clipped, self.clipped)
-            parts.append(f"clipped {self.clipped} to the image (annotation ids {ids})")
+            parts.append(f"clipped {self.clipped} to the image ({self.places} {ids})")
         if self.dropped:
             ids = list_first(self.first_dropped, self.dropped)
             parts.append(
                 f"dropped {self.dropped} under {MIN_BOX_SIDE:g} pixel on a side or not finite "
-                f"(annotation ids {ids})"
+                f"({self.places} {ids})"
             )
-        return f"{self.annotation_file}: boxes {' and '.join(parts)}" if parts else None
+        return f"{self.source}: boxes {' and '.join(parts)}" if parts else None
 
 
 class DetectionIndex:
@@ -53,6 +61,8 @@ class DetectionIndex:
         labels: int64 [M].
         box_offsets: int64 [N + 1]; image i has the boxes from entry i up to entry i + 1.
         file_names: One per image, below `image_folder`.
+        upright: Whether boxes refer to pictures as EXIF turns them, not as they are stored.
+        notes: What else the reader changed or left out, a line each.
     """
 
     def __init__(
@@ -66,6 +76,9 @@ class DetectionIndex:
         labels: Tensor,
         box_offsets: Tensor,
         file_names: SharedTexts,
+        *,
+        upright: bool = False,
+        notes: Sequence[str] = (),
     ) -> None:
         self.image_folder = image_folder
         self.categories = categories
@@ -76,6 +89,8 @@ class DetectionIndex:
         self.labels = labels.share_memory_()
         self.box_offsets = box_offsets.share_memory_()
         self.file_names = file_names
+        self.upright = upright
+        self.notes = tuple(notes)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -93,7 +108,31 @@ class DetectionIndex:
         """File of an image."""
         return self.image_folder / self.file_names[index]
 
+    def image(self, index: int) -> np.ndarray:
+        """An image as its boxes refer to it, uint8 RGB [H, W, 3].
+
+        COCO's and VOC's boxes refer to the pixels as they are stored: an EXIF rotation is ignored,
+        unless the set is `upright`.
+
+        Raises:
+            UserError: It cannot be read, or its size is not the one that its boxes were drawn for.
+        """
+        path, size = self.path(index), self.size(index)
+        image = read_image(path, upright=self.upright)
+        if image.shape[:2] != size:
+            raise UserError(f"{path}: {_size_problem(ImageSize(*image.shape[:2]), size)}")
+        return image
+
     def targets(self, index: int) -> BoxTargets:
         """Boxes of an image, crowds left out, in pixels of the stored image (a copy)."""
         start, stop = self.box_offsets[index : index + 2].tolist()
         return BoxTargets(self.boxes[start:stop].clone(), self.labels[start:stop].clone())
+
+
+def _size_problem(found: ImageSize, annotated: ImageSize) -> str:
+    turned = " (swapped: was it annotated as its EXIF orientation turns it? See data.orientation)"
+    return (
+        f"the picture is {found.width} x {found.height} pixels, but its annotations say "
+        f"{annotated.width} x {annotated.height}{turned if found == annotated[::-1] else ''}; its "
+        "boxes would be misplaced"
+    )

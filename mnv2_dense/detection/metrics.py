@@ -4,8 +4,7 @@
 `CocoDetectionMetric` collects detections over batches and processes and calls it.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 from typing_extensions import override
 
-from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate, read_ground_truth
+from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate
 from mnv2_dense.structures import Category, Detections
 
 
@@ -29,7 +28,8 @@ class CocoDetectionMetric(Metric):
     so each can steer its own callbacks by them.
 
     Args:
-        annotation_file: COCO instances JSON, read at the first `compute`.
+        read_ground_truth: Gives what `evaluate` measures against; called at the first `compute`,
+            as a network that only predicts needs no ground truth.
         categories: classes in label order, as the labels of the detections count them.
         kwargs: torchmetrics' own options.
     """
@@ -45,13 +45,16 @@ class CocoDetectionMetric(Metric):
     labels: list[Tensor]
 
     def __init__(
-        self, annotation_file: Path, categories: Sequence[Category], **kwargs: Any
+        self,
+        read_ground_truth: Callable[[], Mapping[str, Any]],
+        categories: Sequence[Category],
+        **kwargs: Any,
     ) -> None:
         """Start with no image seen."""
         super().__init__(**kwargs)
-        self.annotation_file = annotation_file
+        self.read_ground_truth = read_ground_truth
         self.categories = tuple(categories)
-        self._ground_truth: dict[str, Any] | None = None
+        self._ground_truth: Mapping[str, Any] | None = None
         for name in _empty_states(self.device):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -81,10 +84,10 @@ class CocoDetectionMetric(Metric):
         """Scores over the images seen by all processes.
 
         Raises:
-            UserError: the annotation file cannot be used, or lacks an image that was seen.
+            UserError: the ground truth cannot be read, or lacks an image that was seen.
         """
         if self._ground_truth is None:
-            self._ground_truth = read_ground_truth(self.annotation_file)
+            self._ground_truth = self.read_ground_truth()
         return evaluate(self._ground_truth, self.results(), self._joined("image_ids").tolist())
 
     def results(self) -> list[dict[str, Any]]:

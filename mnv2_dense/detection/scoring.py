@@ -74,6 +74,9 @@ def evaluate(
     match anything to them; all others, also of zero size, count. A missing `area` is width x
     height, a missing `iscrowd` 0.
 
+    A box of `difficult` 1, as VOC has them, is neither missed nor found: as COCOeval treats what
+    it ignores, but by plain IoU and once. COCO's files have no such key.
+
     Args:
         ground_truth: COCO instances JSON; not changed.
         results: COCO results, `{"image_id", "category_id", "bbox": [x, y, w, h], "score"}`;
@@ -179,6 +182,7 @@ def _needed_fields(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
                 "bbox": annotation["bbox"],
                 "area": annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3]),
                 "iscrowd": annotation.get("iscrowd", 0),
+                "difficult": annotation.get("difficult", 0),
             }
             for number, annotation in enumerate(usable, start=1)
         ],
@@ -212,11 +216,21 @@ def _check_images(used: set[int], known: set[int]) -> None:
         )
 
 
+class _Evaluator(COCOeval):
+    """COCOeval that leaves difficult boxes out of the measurement, too."""
+
+    def _prepare(self) -> None:
+        super()._prepare()  # pyrefly: ignore[missing-attribute]
+        for boxes in self._gts.values():  # pyrefly: ignore[missing-attribute]
+            for box in boxes:
+                box["ignore"] = box["ignore"] or box["difficult"]
+
+
 def _run_cocoeval(
     truth: dict[str, Any], detections: list[dict[str, Any]], image_ids: list[int]
 ) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluator = COCOeval(
+        evaluator = _Evaluator(
             _indexed(truth), _indexed({**truth, "annotations": detections}), "bbox"
         )
         evaluator.params.imgIds = image_ids

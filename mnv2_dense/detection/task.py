@@ -45,6 +45,9 @@ class DetectionTask(DenseTask):
 
     def validation_step(self, batch: DetectionBatch, _index: int) -> None:
         """Collects the detections of a batch."""
+        if not batch.image_ids:  # All its pictures are bad.
+            self.measure_nothing()
+            return
         outputs = self(batch.images)
         terms = self.loss(outputs, batch.targets, input_size(batch))
         self.log("val/loss", terms.total, batch_size=len(batch.images), sync_dist=True)

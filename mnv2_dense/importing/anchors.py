@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mnv2_dense.detection.anchors import AnchorGenerator
+from mnv2_dense.detection.anchors import LOWEST_SCALE, AnchorGenerator
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.graph import Graph
 from mnv2_dense.structures import ImageSize
@@ -122,10 +122,12 @@ def _read_settings(
     shapes = table[starts[-2] : starts[-2] + counts[-1] - 1]
     ratios = tuple(round(float(width / height), 4) for _, _, width, height in shapes)
     return {
+        "scales": None,
         "min_scale": round(max_scale - step * (len(cells) - 1), 4),
         "max_scale": round(max_scale, 4),
         "aspect_ratios": ratios,
         "reduce_lowest_level": counts[0] == 3 and counts[0] != counts[1],
+        "lowest_scale": LOWEST_SCALE,
     }
 
 

@@ -7,7 +7,6 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import read_image
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.masks import size_problem
 from mnv2_dense.segmentation.transforms import SegmentationTransform
@@ -20,12 +19,16 @@ from mnv2_dense.structures import (
 )
 from mnv2_dense.training.sampling import sample_seed
 
+MAX_CANVAS = 100_000_000
+"""Pixels of a batch that are made whatever its pictures hold: some 1.5 GB with their floats."""
+MAX_WASTE = 10
+"""Above that, how many times the pixels of its pictures a batch may have."""
+
 
 class SegmentationDataset(Dataset[SegmentationSample]):
     """Samples of an index, read, transformed and ready to be collated.
 
-    Pictures are taken in the orientation they are stored in, since masks are drawn on that:
-    an EXIF rotation is ignored.
+    Pictures are taken in the orientation that their masks were drawn in: see the index.
 
     Args:
         index: The pictures and their masks.
@@ -52,11 +55,11 @@ class SegmentationDataset(Dataset[SegmentationSample]):
         Raises:
             UserError: The picture or its mask cannot be read, or their sizes differ.
         """
-        image = read_image(self.index.path(key.index))
+        image = self.index.image(key.index)
         label_map = self.index.label_map(key.index)
         problem = size_problem(ImageSize(*image.shape[:2]), ImageSize(*label_map.shape))
         if problem:
-            raise UserError(f"{self.index.mask_path(key.index)}: {problem}")
+            raise UserError(f"{self.index.mask_place(key.index)}: {problem}")
         image, label_map = self.transform(image, label_map, sample_seed(self.seed, key))
         return SegmentationSample(
             image=torch.from_numpy(image).permute(2, 0, 1).contiguous(),
@@ -66,9 +69,23 @@ class SegmentationDataset(Dataset[SegmentationSample]):
 
 
 def collate(samples: Sequence[SegmentationSample]) -> SegmentationBatch:
-    """The batch of the samples, in their order, on the smallest canvas that holds them all."""
+    """The batch of the samples, in their order, on the smallest canvas that holds them all.
+
+    Raises:
+        UserError: The canvas would take far more memory than the pictures: a flat and a tall one.
+    """
     sizes = [ImageSize(*sample.label_map.shape) for sample in samples]
-    canvas = (max(size.height for size in sizes), max(size.width for size in sizes))
+    canvas = (
+        max((size.height for size in sizes), default=0),
+        max((size.width for size in sizes), default=0),
+    )
+    pixels = len(sizes) * canvas[0] * canvas[1]
+    if pixels > max(MAX_CANVAS, MAX_WASTE * sum(size.height * size.width for size in sizes)):
+        names = ", ".join(sample.image_id for sample in samples)
+        raise UserError(
+            f"the pictures {names} are too unlike in shape to share a batch ({canvas[1]} x "
+            f"{canvas[0]} pixels hold them all); set data.val_batch_size=1"
+        )
     images = torch.zeros((len(samples), 3, *canvas), dtype=torch.uint8)
     label_maps = torch.full((len(samples), *canvas), IGNORE_INDEX, dtype=torch.uint8)
     for place, (sample, size) in enumerate(zip(samples, sizes, strict=True)):

@@ -3,8 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.picture_files import read_list
+from mnv2_dense.formats.problems import Problem, errors_at, refuse
 from mnv2_dense.images import (
     SUFFIXES,
     find_images,
@@ -19,8 +22,9 @@ from mnv2_dense.segmentation.masks import MaskRule, size_problem
 from mnv2_dense.structures import Category
 
 HOW_TO_GET_VOC = (
-    "To get Pascal VOC 2012, download VOCtrainval_11-May-2012.tar from "
-    "host.robots.ox.ac.uk/pascal/VOC/voc2012 and unpack it; data.root is its folder "
+    "To get Pascal VOC 2012, run tools/download_data.py voc, or download "
+    "VOCtrainval_11-May-2012.tar from host.robots.ox.ac.uk/pascal/VOC/voc2012 and unpack it; "
+    "data.root is its folder "
     "VOCdevkit/VOC2012, which holds JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/"
 )
 
@@ -35,6 +39,8 @@ def read_folders(
     image_suffix: str = "",
     mask_suffix: str = ".png",
     hint: str | None = None,
+    check_sizes: bool = True,
+    upright: bool = False,
 ) -> SegmentationIndex:
     """The pictures of a folder, or those of it that a list names, with their masks.
 
@@ -54,13 +60,64 @@ def read_folders(
         mask_suffix: End of the masks' names.
         hint: What to do where a folder or the list is missing; None tells of VOC where the list
             is in VOC's place.
+        check_sizes: Whether pictures and masks are opened; otherwise it shows when they are read
+            (`data.on_bad_image=skip`).
+        upright: Whether masks were drawn on the pictures as EXIF turns them.
 
     Raises:
         UserError: A folder, the list, a picture or a mask is missing; the list is empty, no text,
             or names a picture twice or outside the folder; or a mask is not as large as its
             picture. All pictures are looked at, and the first offenders are named.
     """
+    pairs = pair_files(
+        images=images,
+        masks=masks,
+        list_file=list_file,
+        image_suffix=image_suffix,
+        mask_suffix=mask_suffix,
+        hint=hint,
+    )
+    refuse(pairs.problems)
+    if check_sizes:
+        _check_sizes(pairs.image_paths, pairs.mask_paths, upright)
+    return SegmentationIndex(
+        categories, pairs.keys, pairs.image_paths, pairs.mask_paths, rule, upright=upright
+    )
+
+
+class Pairs(NamedTuple):
+    """Pictures with their masks, by key, and what is wrong with the others."""
+
+    keys: list[str]
+    image_paths: list[Path]
+    mask_paths: list[Path]
+    problems: list[Problem]
+    without_masks: list[Path]
+
+    def choose(self, positions: Sequence[int]) -> "Pairs":
+        """Those at some positions alone, in that order."""
+        keys = [self.keys[position] for position in positions]
+        images = [self.image_paths[position] for position in positions]
+        masks = [self.mask_paths[position] for position in positions]
+        return Pairs(keys, images, masks, self.problems, self.without_masks)
+
+
+def pair_files(
+    *,
+    images: Path,
+    masks: Path,
+    list_file: Path | None,
+    image_suffix: str = "",
+    mask_suffix: str = ".png",
+    hint: str | None = None,
+) -> Pairs:
+    """The files of `read_folders`, none of which is opened; what cannot be used is left out.
+
+    Raises:
+        UserError: A folder or the list is missing, or there are no pictures at all.
+    """
     _check_present(images, masks, list_file, hint)
+    problems: list[Problem] = []
     if list_file is None:
         names = [path.relative_to(images).as_posix() for path in find_images(images)]
         found = _by_key(names, image_suffix)
@@ -68,18 +125,24 @@ def read_folders(
         if not keys:
             raise UserError(f"{images}: no pictures whose names end with {image_suffix}")
     else:
-        keys = _read_list(list_file, image_suffix)
+        keys = _read_list(list_file, image_suffix, problems)
         found = _by_key(_names_beside(keys, images), image_suffix)
         missing = [key + image_suffix for key in keys if key not in found]
-        _refuse(missing, f"{images}: pictures named in {list_file} are missing:")
+        title = f"{images}: pictures named in {list_file} are missing:"
+        problems += errors_at("missing_picture", title, missing)
+        keys = [key for key in keys if key in found]
     doubled = [" and ".join(found[key]) for key in keys if len(found[key]) > 1]
-    _refuse(doubled, f"{images}: several pictures of one name (set data.image_suffix):")
+    title = f"{images}: several pictures of one name (set data.image_suffix):"
+    problems += errors_at("equal_picture_names", title, doubled)
     missing = missing_files(masks, [key + mask_suffix for key in keys])
-    _refuse(missing, f"{masks}: masks of pictures in {images} are missing:")
+    title = f"{masks}: masks of pictures in {images} are missing:"
+    problems += errors_at("missing_mask", title, missing)
+    lost = set(missing)
+    without_masks = [images / found[key][0] for key in keys if key + mask_suffix in lost]
+    keys = [key for key in keys if key + mask_suffix not in lost]
     image_paths = [images / found[key][0] for key in keys]
     mask_paths = [masks / (key + mask_suffix) for key in keys]
-    _check_sizes(image_paths, mask_paths)
-    return SegmentationIndex(categories, keys, image_paths, mask_paths, rule)
+    return Pairs(keys, image_paths, mask_paths, problems, without_masks)
 
 
 def _check_present(images: Path, masks: Path, list_file: Path | None, hint: str | None) -> None:
@@ -97,24 +160,15 @@ def _check_present(images: Path, masks: Path, list_file: Path | None, hint: str 
         raise UserError(f"not found: {' and '.join(missing)}. {hint}")
 
 
-def _read_list(file: Path, image_suffix: str) -> list[str]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(
-            f"{file}: cannot be read as a list of pictures in UTF-8 text ({error})"
-        ) from error
-    entries = [line.strip() for line in text.splitlines() if line.strip()]
-    if not entries:
-        raise UserError(f"{file}: the list of pictures is empty")
-    keys = [_key_of_entry(entry, image_suffix) for entry in entries]
-    _refuse(
-        [key for key in keys if leaves_folder(key)],
-        f"{file}: names leave the image folder (absolute or '..'):",
-    )
-    counts = Counter(keys)
-    _refuse([key for key in counts if counts[key] > 1], f"{file}: pictures named twice:")
-    return keys
+def _read_list(file: Path, image_suffix: str, problems: list[Problem]) -> list[str]:
+    keys = [_key_of_entry(entry, image_suffix) for entry in read_list(file)]
+    outside = [key for key in keys if leaves_folder(key)]
+    title = f"{file}: names leave the image folder (absolute or '..'):"
+    problems += errors_at("outside_folder", title, outside)
+    counts = Counter(key for key in keys if not leaves_folder(key))
+    twice = [key for key in counts if counts[key] > 1]
+    problems += errors_at("named_twice", f"{file}: pictures named twice:", twice)
+    return list(counts)
 
 
 def _key_of_entry(entry: str, image_suffix: str) -> str:
@@ -148,12 +202,12 @@ def _by_key(names: Iterable[str], image_suffix: str) -> dict[str, list[str]]:
     return dict(found)
 
 
-def _check_sizes(image_paths: Sequence[Path], mask_paths: Sequence[Path]) -> None:
+def _check_sizes(image_paths: Sequence[Path], mask_paths: Sequence[Path], upright: bool) -> None:
     """Compares the sizes in the files' headers: a wrong one would fail in the midst of an epoch."""
     problems = []
     for image, mask in zip(image_paths, mask_paths, strict=True):
         try:
-            problem = size_problem(image_size(image), image_size(mask))
+            problem = size_problem(image_size(image, upright=upright), image_size(mask))
         except UserError as error:
             problems.append(str(error))
         else:

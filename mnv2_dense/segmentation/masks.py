@@ -29,12 +29,15 @@ class MaskRule(NamedTuple):
         colors: RGB colour of every class: masks are then read as coloured pictures, palette and
             gray ones too. None reads indices and refuses colours.
         ignore_color: RGB colour of void in such masks.
+        labels: Class of every value from 0 up, `IGNORE_INDEX` for void, where values are not yet
+            classes (Cityscapes' label ids).
     """
 
     num_classes: int
     ignore_index: int = IGNORE_INDEX
     colors: tuple[Color, ...] | None = None
     ignore_color: Color | None = None
+    labels: tuple[int, ...] | None = None
 
 
 def read_mask(path: Path, rule: MaskRule) -> np.ndarray:
@@ -50,17 +53,33 @@ def read_mask(path: Path, rule: MaskRule) -> np.ndarray:
         UserError: The file is missing, no picture, damaged or of a format that changes values,
             or it has a value or colour that is neither a class nor void.
     """
+    pixels = read_pixels(path, as_colors=rule.colors is not None)
+    if pixels.ndim == 2:
+        return _map_values(pixels, rule, path)
+    if rule.colors is None:
+        raise UserError(f"{path}: {_explain_colors(pixels)}")
+    return _map_colors(pixels, rule, path)
+
+
+def read_pixels(path: Path, *, as_colors: bool = False) -> np.ndarray:
+    """A mask as it is stored: values [H, W] of an integer type, or colours, uint8 [H, W, 3].
+
+    Args:
+        path: The file.
+        as_colors: Give palette and gray masks of up to 8 bits as colours, too.
+
+    Raises:
+        UserError: The file is missing, no picture, damaged or of a format that changes values.
+    """
     with open_image(path) as image:
         if image.format not in EXACT_FORMATS:
             raise UserError(
                 f"{path}: {image.format} does not keep mask values for certain; save masks as PNG"
             )
-        if rule.colors is not None and not image.mode.startswith("I"):
-            return _map_colors(np.asarray(image.convert("RGB")), rule, path)
+        if as_colors and not image.mode.startswith("I"):
+            return np.asarray(image.convert("RGB"))
         values = _read_values(image)
-        if values is None:
-            raise UserError(f"{path}: {_explain_colors(np.asarray(image.convert('RGB')))}")
-    return _map_values(values, rule, path)
+        return np.asarray(image.convert("RGB")) if values is None else values
 
 
 def size_problem(image: ImageSize, mask: ImageSize) -> str | None:
@@ -90,6 +109,8 @@ def _gray_step(image: ImageFile) -> int:
 
 
 def _map_values(values: np.ndarray, rule: MaskRule, path: Path) -> np.ndarray:
+    if rule.labels is not None:
+        return _map_labels(values, rule.labels, path)
     void = values == rule.ignore_index
     bad = ((values < 0) | (values >= rule.num_classes)) & ~void
     if bad.any():
@@ -101,6 +122,18 @@ def _map_values(values: np.ndarray, rule: MaskRule, path: Path) -> np.ndarray:
     label_map = values.astype(np.uint8)
     label_map[void] = IGNORE_INDEX
     return label_map
+
+
+def _map_labels(values: np.ndarray, labels: tuple[int, ...], path: Path) -> np.ndarray:
+    table = np.full(IGNORE_INDEX + 1, IGNORE_INDEX, np.uint8)
+    table[: len(labels)] = labels
+    bad = (values < 0) | (values >= len(labels)) & (values != IGNORE_INDEX)
+    if bad.any():
+        raise UserError(
+            f"{path}: mask values that are no label ids (0 to {len(labels) - 1}): "
+            f"{list_first(np.unique(values[bad]).tolist())}"
+        )
+    return table[values]
 
 
 def _explain_colors(pixels: np.ndarray) -> str:
@@ -116,8 +149,8 @@ def _map_colors(pixels: np.ndarray, rule: MaskRule, path: Path) -> np.ndarray:
     labels = dict(zip(rule.colors or (), range(rule.num_classes), strict=True))
     if rule.ignore_color is not None:
         labels[rule.ignore_color] = IGNORE_INDEX
-    codes = _encode(pixels)
-    known = _encode(np.array(list(labels), dtype=np.uint8))
+    codes = encode_colors(pixels)
+    known = encode_colors(np.array(list(labels), dtype=np.uint8))
     order = np.argsort(known)
     places = order[np.searchsorted(known, codes, sorter=order).clip(max=len(known) - 1)]
     bad = known[places] != codes
@@ -129,7 +162,7 @@ def _map_colors(pixels: np.ndarray, rule: MaskRule, path: Path) -> np.ndarray:
     return np.array(list(labels.values()), dtype=np.uint8)[places]
 
 
-def _encode(pixels: np.ndarray) -> np.ndarray:
+def encode_colors(pixels: np.ndarray) -> np.ndarray:
     """One number per colour of a uint8 array [..., 3]."""
     red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
     return (red << 16) | (green << 8) | blue

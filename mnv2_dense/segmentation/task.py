@@ -54,6 +54,9 @@ class SegmentationTask(DenseTask):
         The loss that is logged is the cross-entropy of the averaged probabilities, without
         class weights or pixel mining.
         """
+        if not batch.image_ids:  # All its pictures are bad.
+            self.measure_nothing()
+            return
         total = torch.zeros((), device=self.device)
         pixels = torch.zeros((), dtype=torch.int64, device=self.device)
         for strip in self._strips(batch):

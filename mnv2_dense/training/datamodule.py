@@ -2,27 +2,15 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from mnv2_dense.structures import SampleKey
-from mnv2_dense.training.sampling import EpochSampler
-
-
-class KeyedDataset(Protocol):
-    """A sized data set whose samples are asked for by index and epoch."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        ...
-
-    def __getitem__(self, key: SampleKey) -> Any:
-        """Loads the sample, augmented as `key.epoch` seeds it."""
-        ...
+from mnv2_dense.training.sampling import EpochSampler, KeyedDataset
+from mnv2_dense.training.skipping import SkippingCollate, SkippingDataset
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -76,6 +64,8 @@ class DataModule(LightningDataModule):
         val_batch_size: Validation samples per step and process.
         num_workers: Loader processes per training process; 0 loads in the process itself.
         seed: Seed of the training order.
+        skip_bad: Whether samples that cannot be read are replaced in training and left out of
+            validation, and told in the batches' field `bad_images`.
     """
 
     def __init__(
@@ -88,6 +78,7 @@ class DataModule(LightningDataModule):
         val_batch_size: int,
         num_workers: int,
         seed: int,
+        skip_bad: bool = False,
     ) -> None:
         super().__init__()
         self.train_dataset = train_dataset
@@ -97,6 +88,7 @@ class DataModule(LightningDataModule):
         self.val_batch_size = val_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.skip_bad = skip_bad
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Returns this process's training batches, shuffled anew each epoch."""
@@ -137,12 +129,16 @@ class DataModule(LightningDataModule):
     def _arguments(
         self, dataset: KeyedDataset, sampler: EpochSampler, batch_size: int
     ) -> dict[str, Any]:
+        collate = self.collate
+        if self.skip_bad:  # Training alone is padded.
+            dataset = SkippingDataset(dataset, self.seed, replace=sampler.pad)
+            collate = SkippingCollate(collate)
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return {
             "dataset": dataset,
             "sampler": sampler,
             "batch_size": batch_size,
-            "collate_fn": self.collate,
+            "collate_fn": collate,
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": on_gpu,

@@ -2,8 +2,8 @@
 
 A run is OUTPUT/NAME/DATE-TIME with `config.yaml` (every key as it was used),
 `environment.json` (versions, hardware, command, commit), `checkpoints/` (best.ckpt,
-last.ckpt), `metrics.csv` and `tensorboard/` (the log), `metrics.json` and `detections.json`
-(the final evaluation).
+last.ckpt), `metrics.csv` and `tensorboard/` (the log), `bad_images.txt` (skipped pictures, if
+any), `metrics.json` and `detections.json` (the final evaluation).
 """
 
 import json

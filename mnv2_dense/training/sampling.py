@@ -1,11 +1,24 @@
 """Which samples a process loads, in which order, and what seeds each."""
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from mnv2_dense.structures import SampleKey
+
+
+class KeyedDataset(Protocol):
+    """A sized data set whose samples are asked for by index and epoch."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def __getitem__(self, key: SampleKey) -> Any:
+        """Loads the sample, augmented as `key.epoch` seeds it."""
+        ...
 
 
 def sample_seed(seed: int, key: SampleKey) -> int:
@@ -23,6 +36,11 @@ def sample_seed(seed: int, key: SampleKey) -> int:
 def derive_seed(*place: int) -> int:
     """A 64-bit seed for a place in a run, unrelated to that of any other place."""
     return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
+
+
+def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which all processes together train on a data set's indices in an epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(length)
 
 
 class EpochSampler(Sampler[SampleKey]):
@@ -74,7 +92,7 @@ class EpochSampler(Sampler[SampleKey]):
         """Returns the indices of this process in the present epoch, before any skip."""
         indices = np.arange(self.length)
         if self.shuffle:
-            indices = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+            indices = epoch_order(self.length, self.seed, self.epoch)
         if self.pad:
             indices = np.resize(indices, self.world_size * len(self))
         return indices[self.rank :: self.world_size]

@@ -116,6 +116,10 @@ class DenseTask(pl.LightningModule, ABC):
                 self.log(f"train/{name}", value, prog_bar=True)
         return terms.total
 
+    def measure_nothing(self) -> None:
+        """Logs a loss without weight, where a process has no picture but others wait for it."""
+        self.log("val/loss", torch.zeros((), device=self.device), batch_size=0, sync_dist=True)
+
     def on_validation_epoch_end(self) -> None:
         """Logs the scores of the set."""
         if self.metric is None:

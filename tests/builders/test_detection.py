@@ -6,7 +6,6 @@ import torch
 from mnv2_dense import builders
 from mnv2_dense.builders.detection import (
     FOCAL_PRIOR_LOGIT,
-    annotation_path,
     build_data,
     build_decoder,
     build_loss,
@@ -18,13 +17,13 @@ from mnv2_dense.builders.detection import (
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.network import Detector
+from mnv2_dense.detection.network import Detector, DetectorOutputs
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
 from mnv2_dense.images import read_image
 from mnv2_dense.ops.count import count_layers
 from mnv2_dense.ops.resize import resize_legacy
-from mnv2_dense.structures import Category, SampleKey
+from mnv2_dense.structures import BoxTargets, Category, ImageSize, SampleKey
 from tests.commands import tiny
 from tests.commands.tiny import COCO_CONFIG
 
@@ -107,6 +106,77 @@ def test_taps_that_do_not_fit_are_a_line(taps: str, message: str) -> None:
         build_network(config_of("backbone.output_stride=32", f"head.taps={taps}"), 2)
 
 
+SEVEN_SCALES = [0.08, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9]
+STRIDE_8 = (
+    "backbone.output_stride=32",
+    "head.taps=[block_6_expansion, block_13_expansion, last]",
+    "head.extra_channels=[64, 32, 32, 32]",
+    f"anchors.scales={SEVEN_SCALES}",
+    "anchors.lowest_scale=0.04",
+)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "cells"),
+    [
+        (320, 320, [(40, 40), (20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]),
+        (203, 331, [(26, 42), (13, 21), (7, 11), (4, 6), (2, 3), (1, 2), (1, 1)]),
+    ],
+)
+def test_a_level_of_stride_8_for_small_objects(
+    height: int, width: int, cells: list[tuple[int, int]]
+) -> None:
+    """The finest level has three anchors per cell, the one at stride 16 now six."""
+    network = build_network(config_of(*STRIDE_8), 2).eval()
+    assert [spec.stride for spec in network.backbone.specs] == [8, 16, 32]
+    with torch.no_grad():
+        outputs = network(torch.zeros(1, 3, height, width))
+    counts = [rows * columns * (6 if level else 3) for level, (rows, columns) in enumerate(cells)]
+    assert outputs.class_logits.shape == (1, sum(counts), 3)
+    assert outputs.anchors.shape == (sum(counts), 4)
+    pixels = outputs.anchors * torch.tensor([width, height, width, height])
+    first = [part[0] for part in pixels.split(counts)]
+    squares = [0.04, *SEVEN_SCALES[1:]]
+    for anchor, (rows, columns), scale in zip(first, cells, squares, strict=True):
+        side = scale * min(height, width)
+        expected = [width / columns / 2, height / rows / 2, side, side]
+        torch.testing.assert_close(anchor, torch.tensor(expected), atol=1e-3, rtol=1e-5)
+
+
+def test_a_level_of_stride_8_trains_and_decodes() -> None:
+    config, size = config_of(*STRIDE_8), ImageSize(160, 224)
+    network = build_network(config, 2).train()
+    outputs = network(torch.rand(2, 3, *size))
+    small = BoxTargets(torch.tensor([[50.0, 50.0, 56.0, 56.0]]), torch.tensor([1]))
+    slots, _ = build_loss(config).assign(outputs.anchors, [small, small], size)
+    finest = 3 * (160 // 8) * (224 // 8)
+    positive = slots[0].nonzero()
+    assert len(positive) > 0
+    assert positive.max() < finest, "a box of 6 pixels is learnt on the finest level"
+    build_loss(config)(outputs, [small, small], size).total.backward()
+    for branch in (network.head.class_branches[0], network.head.box_branches[0]):
+        gradients = [parameter.grad for parameter in branch.parameters()]
+        assert any(each is not None and each.any() for each in gradients)
+    decoder = build_decoder(config_of(*STRIDE_8, "decode.score_threshold=0"))
+    found = decoder(DetectorOutputs(*(each.detach() for each in outputs)), [size, size])
+    assert [len(each.boxes) for each in found] == [100, 100]
+
+
+def test_evenly_spaced_scales_follow_a_tap_more() -> None:
+    config = config_of(*STRIDE_8, "anchors.scales=null", "anchors.min_scale=0.05")
+    scales = build_network(config, 2).anchor_generator.scales
+    assert scales == pytest.approx([0.05 + 0.15 * level for level in range(7)])
+
+
+def test_scales_that_are_not_the_levels_are_a_line() -> None:
+    message = (
+        r"^anchors\.scales: 2 scales for 4 levels \(2 taps and 2 of head\.extra_channels\); "
+        r"give one scale per level, finest first, or null$"
+    )
+    with pytest.raises(UserError, match=message):
+        build_network(config_of("anchors.scales=[0.1, 0.2]"), 2)
+
+
 def test_outputs_have_a_slot_for_the_background() -> None:
     network = build_network(config_of(), 2).eval()
     with torch.no_grad():
@@ -143,12 +213,6 @@ def test_norms_take_the_configs_epsilon_and_momentum() -> None:
     network = build_network(config_of("backbone.norm_epsilon=0.5", "backbone.norm_momentum=0.2"), 2)
     norms = [each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
     assert {(norm.eps, norm.momentum) for norm in norms} == {(0.5, 0.2)}
-
-
-def test_data_paths_may_be_absolute(tmp_path: Path) -> None:
-    assert annotation_path(config_of("data.val_annotations=a.json"), "val") == Path("data/a.json")
-    config = config_of(f"data.val_annotations={tmp_path / 'a.json'}")
-    assert annotation_path(config, "val") == tmp_path / "a.json"
 
 
 def test_data_of_a_config(shapes_set: Path) -> None:

@@ -330,9 +330,9 @@ def test_classes_are_named_or_numbered() -> None:
     assert count_classes(config) == 3
 
 
-def test_classes_must_be_given() -> None:
-    with pytest.raises(UserError, match=r"data\.classes is not given.*data\.num_classes=N"):
-        count_classes(config_of("data.classes=null"))
+def test_classes_are_counted_in_the_data_or_given(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no training masks to count.*data\.num_classes=N"):
+        count_classes(config_of("data.classes=null", f"data.root={tmp_path}"))
 
 
 def test_a_built_in_set_without_label_maps_is_to_be_drawn_anew(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,23 @@ def test_two_processes_count_every_image_once(evaluation: Path, best: Path, tmp_
     assert read_json(tmp_path / "metrics.json") == read_json(evaluation / "metrics.json")
     one, two = (read_json(folder / "detections.json") for folder in (evaluation, tmp_path))
     assert sorted(map(str, two)) == sorted(map(str, one))
+
+
+def test_two_processes_name_bad_pictures_once(best: Path, shapes_set: Path, tmp_path: Path) -> None:
+    """All pictures of the second process are bad, and none of the first one's."""
+    data = tmp_path / "shapes"
+    shutil.copytree(shapes_set, data)
+    bad = sorted((data / "val2017").iterdir())[1::2]
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:300])
+    command = [sys.executable, ROOT / "tools" / "evaluate.py", best, "training.devices=2"]
+    command += [f"data.root={data}", "data.on_bad_image=skip", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    unmeasured = read_json(tmp_path / "out" / "metrics.json")["unmeasured"]
+    assert (unmeasured["count"], unmeasured["of"]) == (3, 6)
+    assert [line.split(": ")[0] for line in unmeasured["pictures"]] == list(map(str, bad))
+    assert done.stdout.count("3 of 6 pictures could not be used and were not measured") == 1
 
 
 @pytest.mark.usefixtures("_restored_signals")

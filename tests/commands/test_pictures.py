@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from mnv2_dense.commands.pictures import write_pictures
+from mnv2_dense.errors import UserError
 
 
 class Numbers:
@@ -50,3 +51,19 @@ def test_a_name_may_hold_folders(tmp_path: Path) -> None:
     both: Any = Nested()
     write_pictures(both, both, tmp_path / "pictures", 1)
     assert (tmp_path / "pictures" / "city" / "0.png").is_file()
+
+
+class Spoilt(Numbers):
+    """Its second picture cannot be read."""
+
+    def draw_pair(self, index: object, position: int) -> tuple[str, np.ndarray]:
+        if position == 1:
+            raise UserError("1.jpg: damaged")
+        return super().draw_pair(index, position)
+
+
+def test_bad_pictures_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both: Any = Spoilt()
+    write_pictures(both, both, tmp_path, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture 0.png", "picture 2.png"]
+    assert "wrote 2 pictures" in capsys.readouterr().out

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.detection.data import DetectionDataset
@@ -573,3 +575,66 @@ def test_the_config_in_a_checkpoint_is_printed(trained_run: Path, tmp_path: Path
     (tmp_path / "config.yaml").write_text(outcome.out)
     printed = load_config(tmp_path / "config.yaml")
     assert (printed.training.epochs, printed.backbone.width_mult) == (7, 0.35)
+
+
+def colored_set(shapes: Path, root: Path) -> Path:
+    """The built-in set with masks of colours, and CVAT's table of them; void is white."""
+    colors = np.random.default_rng(0).permutation(200)[: len(LABEL_NAMES), None] * [1, 0, 1]
+    table = np.full((256, 3), 255, np.uint8)
+    table[: len(colors)] = colors
+    for split in ("train", "val"):
+        shutil.copytree(shapes / f"{split}2017", root / "images" / split)
+        (root / "masks" / split).mkdir(parents=True)
+        for mask in (shapes / "label_maps" / f"{split}2017").iterdir():
+            pixels = table[np.asarray(Image.open(mask))]
+            Image.fromarray(pixels).save(root / "masks" / split / mask.name)
+    rows = [f"{name}:{r},{g},{b}::" for name, (r, g, b) in zip(LABEL_NAMES, colors, strict=True)]
+    (root / "labelmap.txt").write_text("\n".join([*rows, "void:255,255,255::"]))
+    return root
+
+
+def format_options(name: str) -> list[str]:
+    """A format in place of the tiny segmenter's places of masks; classes come from the data."""
+    keys = [f"{split}_{key}" for split in ("train", "val") for key in ("images", "masks", "list")]
+    places = {
+        "indices": {
+            "format": "folders",
+            **{f"{split}_images": f"{split}2017" for split in ("train", "val")},
+            **{f"{split}_masks": f"label_maps/{split}2017" for split in ("train", "val")},
+        },
+        "colors": {
+            "format": "folders",
+            **{f"{split}_images": f"images/{split}" for split in ("train", "val")},
+            **{f"{split}_masks": f"masks/{split}" for split in ("train", "val")},
+        },
+        "coco": {
+            "format": "coco",
+            **{f"{split}_images": f"{split}2017" for split in ("train", "val")},
+            **{
+                f"{split}_annotations": f"annotations/instances_{split}2017.json"
+                for split in ("train", "val")
+            },
+        },
+    }[name]
+    given = dict.fromkeys(["classes", *keys], "null") | places
+    return [f"data.{key}={value}" for key, value in given.items()]
+
+
+@pytest.mark.parametrize("name", ["indices", "colors", "coco"])
+def test_every_format_of_a_segmenter_runs_dry(name: str, shapes_set: Path, tmp_path: Path) -> None:
+    root = colored_set(shapes_set, tmp_path / "set") if name == "colors" else shapes_set
+    outcome = train_segmenter(root, tmp_path / "runs", *format_options(name), "--dry-run")
+    assert "training batch" in outcome.require_success().out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_segmenters_run_keeps_the_classes_of_its_data(shapes_set: Path, tmp_path: Path) -> None:
+    root = colored_set(shapes_set, tmp_path / "set")
+    options = [*format_options("colors"), "training.max_steps=1"]
+    train_segmenter(root, tmp_path / "runs", *options).require_success()
+    run = only_run(tmp_path / "runs")
+    config = load_config(run / "config.yaml")
+    assert config.data.classes == LABEL_NAMES
+    (root / "labelmap.txt").unlink()
+    found = run_tool("evaluate", run / "checkpoints" / "last.ckpt", "--out", tmp_path / "out")
+    assert LABEL_NAMES[1] in found.require_success().out

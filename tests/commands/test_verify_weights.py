@@ -72,6 +72,8 @@ def test_a_float_file_is_met_within_its_bounds(
         (FLOAT, "input.mean=[123.675, 116.28, 103.53]", "input.mean=[1"),
         (FLOAT, "head.align_corners=false", "head.align_corners=true (not false)"),
         (DETECTOR, "anchors.min_scale=0.1", "anchors.min_scale="),
+        (DETECTOR, "anchors.scales=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]", "anchors.scales=null (not"),
+        (DETECTOR, "anchors.lowest_scale=0.05", "anchors.lowest_scale=0.1 (not 0.05)"),
     ],
 )
 def test_a_key_that_the_file_decides_is_compared(

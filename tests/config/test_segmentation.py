@@ -45,6 +45,7 @@ def test_the_task_chooses_the_config() -> None:
         ([*TWO, "data.colors=[[0, 0, 256], [1, 0, 0]]"], "data.colors cannot be"),
         ([*TWO, "loss.class_weights=[1, 2, 3]"], "loss.class_weights has 3 entries for 2 classes"),
         ([*TWO, "loss.class_weights=[1, -2]"], "loss.class_weights cannot be [1, -2]"),
+        (["data.min_object_area=5"], "min_object_area is a key of format coco"),
         (["loss.hard_pixel_share=0"], "loss.hard_pixel_share cannot be 0"),
         (["augmentation.min_scale=3"], "min_scale must not be above max_scale"),
         (["evaluation.scales=[]"], "scales needs one factor at least"),

@@ -6,8 +6,9 @@ from typing import Any
 
 from PIL import Image
 
-from mnv2_dense.detection.coco import read_coco
 from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.detection.targets import build_index
+from mnv2_dense.formats.coco import read_coco
 
 Json = dict[str, Any]
 WIDTH, HEIGHT = 40, 30
@@ -55,4 +56,4 @@ class Folder:
 
     def read(self, data: object) -> DetectionIndex:
         self.file.write_text(json.dumps(data))
-        return read_coco(self.file, self.images)
+        return build_index(read_coco(self.file, self.images))

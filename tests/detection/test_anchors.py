@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnv2_dense.detection.anchors import AnchorGenerator
+from mnv2_dense.detection.anchors import AnchorGenerator, AnchorSettings
 from mnv2_dense.structures import ImageSize
 
 CPU = torch.device("cpu")
@@ -74,3 +74,35 @@ def test_one_level_and_other_sizes_do_not_mix() -> None:
 def test_levels_must_be_those_of_the_generator() -> None:
     with pytest.raises(ValueError, match="shorter"):
         AnchorGenerator(6)([ImageSize(1, 1)], ImageSize(10, 10), CPU)
+
+
+def test_given_scales_and_small_square_by_hand() -> None:
+    generator = AnchorGenerator(
+        2, scales=[0.1, 0.4], min_scale=0.9, aspect_ratios=(1.0, 4.0), lowest_scale=0.05
+    )
+    assert generator.shapes == [
+        [(0.05, 1.0), (0.1, 2.0), (0.1, 0.5)],
+        [(0.4, 1.0), (0.4, 4.0), (0.4**0.5, 1.0)],
+    ]
+    whole = AnchorGenerator(2, scales=[0.1, 0.4], aspect_ratios=(1.0,), reduce_lowest_level=False)
+    assert whole.shapes[0] == [(0.1, 1.0), (pytest.approx(0.2), 1.0)]
+
+
+def test_the_evenly_spaced_scales_may_be_given() -> None:
+    spaced = AnchorGenerator()
+    given = AnchorGenerator(scales=spaced.scales)
+    assert spaced.scales == pytest.approx((0.2, 0.35, 0.5, 0.65, 0.8, 0.95))
+    assert given.shapes == spaced.shapes
+
+
+def test_a_scale_for_each_level_or_none() -> None:
+    with pytest.raises(ValueError, match=r"^2 scales for 3 levels$"):
+        AnchorGenerator(3, scales=[0.1, 0.2])
+
+
+def test_settings_are_those_of_their_generator() -> None:
+    settings = AnchorSettings((0.1, 0.4), (1.0, 2.0), reduce_lowest_level=True, lowest_scale=0.05)
+    generator = settings.generator()
+    assert generator.scales == settings.scales
+    assert generator.shapes[0][0] == (0.05, 1.0)
+    assert generator.counts == [3, 3]

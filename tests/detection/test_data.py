@@ -1,3 +1,4 @@
+import pickle
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mnv2_dense.detection.coco import read_coco
 from mnv2_dense.detection.data import DetectionDataset, collate
 from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.detection.targets import build_index
 from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.images import read_image
 from mnv2_dense.ops.resize import resize_legacy
 from mnv2_dense.structures import BoxTargets, DetectionSample, ImageSize, SampleKey
@@ -126,6 +128,13 @@ def test_collate(folder: Folder) -> None:
     assert batch.original_sizes == [ImageSize(HEIGHT, WIDTH)] * 2
 
 
+def test_a_batch_of_nothing_crosses_processes_with_what_is_bad() -> None:
+    batch = collate([])._replace(bad_images=["a.jpg: damaged"])
+    again = pickle.loads(ForkingPickler.dumps(batch))
+    assert again.images.shape == (0, 3, 0, 0)
+    assert again[1:] == ([], [], [], ["a.jpg: damaged"])
+
+
 def test_a_batch_crosses_processes_with_three_tensors(folder: Folder) -> None:
     # Every tensor is an open file on its way; two per image would run out of them.
     index = folder.read(content())
@@ -139,7 +148,9 @@ def test_a_batch_crosses_processes_with_three_tensors(folder: Folder) -> None:
 
 def test_real_coco_samples(shared: Path) -> None:
     root = shared / "data" / "coco"
-    index = read_coco(root / "annotations" / "instances_val2017.json", root / "val2017")
+    index = build_index(
+        read_coco(root / "annotations" / "instances_val2017.json", root / "val2017")
+    )
     samples = dataset(index)
     batch = collate([samples[SampleKey(i, 1)] for i in range(24)])
     assert batch.images.shape == (24, 3, 48, 64)

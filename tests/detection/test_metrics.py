@@ -1,6 +1,7 @@
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def annotation_file(tmp_path: Path) -> Path:
 
 
 def measure(path: Path, order: Sequence[int]) -> DetectionScores:
-    metric = CocoDetectionMetric(path, CATEGORIES)
+    metric = CocoDetectionMetric(partial(read_ground_truth, path), CATEGORIES)
     for image_id in order:
         metric.update([image_id], [FOUND[image_id]])
     return metric.compute()
@@ -38,7 +39,7 @@ def test_metric_equals_the_functional_core(annotation_file: Path) -> None:
 
 
 def test_batches_and_their_order_do_not_matter(annotation_file: Path) -> None:
-    whole = CocoDetectionMetric(annotation_file, CATEGORIES)
+    whole = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     whole.update([6, 3, 5, 1, 2, 4], [FOUND[i] for i in (6, 3, 5, 1, 2, 4)])
     whole.update([], [])
     assert whole.compute() == measure(annotation_file, [1, 2, 3, 4, 5, 6])
@@ -48,7 +49,7 @@ def test_batches_and_their_order_do_not_matter(annotation_file: Path) -> None:
 def test_an_image_seen_twice_counts_once(annotation_file: Path) -> None:
     scores = measure(annotation_file, [1, 2, 3, 4, 5, 6, 1, 4, 4])
     assert scores == measure(annotation_file, [1, 2, 3, 4, 5, 6])
-    metric = CocoDetectionMetric(annotation_file, CATEGORIES)
+    metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     metric.update([1, 1], [FOUND[1], FOUND[6]])
     assert metric.compute() == measure(annotation_file, [1])
 
@@ -61,14 +62,14 @@ def test_a_limited_run_measures_what_it_saw(annotation_file: Path) -> None:
 
 
 def test_only_empty_images(annotation_file: Path) -> None:
-    metric = CocoDetectionMetric(annotation_file, CATEGORIES)
+    metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     metric.update([5, 2], [FOUND[5], FOUND[5]])
     assert metric.compute().summary["mAP"] == 0
     assert metric.results() == []
 
 
 def test_reset_forgets_and_compute_follows_updates(annotation_file: Path) -> None:
-    metric = CocoDetectionMetric(annotation_file, CATEGORIES)
+    metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     metric.update([6], [FOUND[6]])
     assert metric.compute().images == 1
     metric.update([1], [FOUND[1]])
@@ -79,14 +80,14 @@ def test_reset_forgets_and_compute_follows_updates(annotation_file: Path) -> Non
 
 
 def test_forward_scores_the_batch_and_keeps_it(annotation_file: Path) -> None:
-    metric = CocoDetectionMetric(annotation_file, CATEGORIES)
+    metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     metric.update([6], [FOUND[6]])
     assert metric([1], [FOUND[1]]) == measure(annotation_file, [1])
     assert metric.compute() == measure(annotation_file, [6, 1])
 
 
 def test_states_are_exact_and_hold_no_graph(annotation_file: Path) -> None:
-    metric = CocoDetectionMetric(annotation_file, CATEGORIES)
+    metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     metric.half()  # as half-precision training does to every module
     big = 2**40 + 1  # image ids must not pass through float32
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]], requires_grad=True)
@@ -99,12 +100,14 @@ def test_states_are_exact_and_hold_no_graph(annotation_file: Path) -> None:
 
 def test_metric_refuses_unequal_lists(annotation_file: Path) -> None:
     with pytest.raises(ValueError, match="2 image ids for 1 detections"):
-        CocoDetectionMetric(annotation_file, CATEGORIES).update([1, 2], [FOUND[1]])
+        CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES).update(
+            [1, 2], [FOUND[1]]
+        )
 
 
 def test_the_file_is_read_at_the_first_compute_and_once(tmp_path: Path) -> None:
     path = tmp_path / "late.json"
-    metric = CocoDetectionMetric(path, CATEGORIES)
+    metric = CocoDetectionMetric(partial(read_ground_truth, path), CATEGORIES)
     metric.update([1], [FOUND[1]])
     with pytest.raises(UserError, match=r"cannot read the annotation file .*late\.json"):
         metric.compute()
@@ -146,7 +149,9 @@ def _measure_a_share(rank: int, folder: str) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
     )
-    metric = CocoDetectionMetric(Path(folder) / "instances.json", CATEGORIES)
+    metric = CocoDetectionMetric(
+        partial(read_ground_truth, Path(folder) / "instances.json"), CATEGORIES
+    )
     for number, shares in enumerate(SHARES):
         for image_id in shares[rank]:
             metric.update([image_id], [FOUND[image_id]])

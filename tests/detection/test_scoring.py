@@ -183,8 +183,18 @@ def test_only_the_needed_fields_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "bulky.json"
     fields = annotation(1, 3, (0, 0, 5, 5), segmentation=[[0.0] * 1000])
     path.write_text(json.dumps(ground_truth([1], [fields])))
-    kept = {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}
+    kept = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "difficult"}
     assert set(read_ground_truth(path)["annotations"][0]) == kept
+
+
+def test_a_difficult_box_is_neither_missed_nor_found() -> None:
+    plain, hard = (0, 0, 50, 50), (100, 100, 50, 50)
+    truth = ground_truth([1], [annotation(1, 7, plain), annotation(1, 7, hard, difficult=1)])
+    found, also = result(1, 7, plain, 0.5), result(1, 7, hard, 0.9)
+    assert evaluate(truth, [found]).summary["mAP"] == pytest.approx(1)
+    assert evaluate(truth, [found, also]).summary["mAP"] == pytest.approx(1)
+    counted = ground_truth([1], [annotation(1, 7, plain), annotation(1, 7, hard)])
+    assert evaluate(counted, [found]).summary["mAP"] < 0.6
 
 
 def test_class_table_is_sorted_and_shows_undefined_as_a_dash() -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from torch.utils.data import DataLoader
 
 from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
 from mnv2_dense.detection.anchors import AnchorGenerator
+from mnv2_dense.detection.data import collate
 from mnv2_dense.detection.decode import Decoder
 from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.detection.loss import SSDLoss
 from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.network import Detector, DetectorOutputs
-from mnv2_dense.detection.scoring import SUMMARY_KEYS
+from mnv2_dense.detection.scoring import SUMMARY_KEYS, read_ground_truth
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.structures import BoxTargets, Category, DetectionBatch, ImageSize
@@ -91,7 +93,9 @@ def make_task(network: nn.Module, annotations: Path | None = None, **options: An
     defaults: dict[str, Any] = {
         "loss": SSDLoss(),
         "decoder": Decoder(),
-        "metric": None if annotations is None else CocoDetectionMetric(annotations, CATEGORIES),
+        "metric": None
+        if annotations is None
+        else CocoDetectionMetric(partial(read_ground_truth, annotations), CATEGORIES),
         "mean": (127.5, 127.5, 127.5),
         "std": (127.5, 127.5, 127.5),
         "make_optimizer": lambda module: AdamW(module.parameters(), lr=0.005),
@@ -195,3 +199,17 @@ def test_mixed_precision_trains(tmp_path: Path) -> None:
     run = bare_trainer(tmp_path, max_epochs=2, precision="bf16-mixed", callbacks=[kept])
     run.fit(make_task(narrow(), loss=SSDLoss(mining_nms_iou=0.99)), loader(batch()))
     assert all(math.isfinite(value) for value in kept.losses)
+
+
+def test_a_batch_whose_pictures_are_all_bad_changes_nothing(
+    tmp_path: Path, annotations: Path
+) -> None:
+    nothing = collate([])
+    logged = []
+    for batches in ([batch()], [nothing, batch(), nothing]):
+        task = make_task(Oracle(), annotations)
+        run = bare_trainer(tmp_path)
+        run.validate(task, loader(*batches), verbose=False)
+        logged.append({key: value.item() for key, value in run.callback_metrics.items()})
+    assert logged[0] == logged[1]
+    assert "val/loss" in logged[0]

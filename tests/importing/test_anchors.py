@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mnv2_dense.config.detection import Anchors
 from mnv2_dense.detection.anchors import AnchorGenerator
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.anchors import check_scales, find_settings
@@ -37,6 +38,7 @@ def test_settings_are_read_of_a_table(size: ImageSize, settings: dict[str, Any])
     np.testing.assert_allclose(again, table, atol=1e-6)
     for key, value in settings.items():
         assert found[key] == value
+    assert found.keys() == Anchors.model_fields.keys(), "a key left out could be changed unseen"
 
 
 def test_rounded_tables_are_read() -> None:

@@ -2,6 +2,7 @@ import contextlib
 import copy
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mnv2_dense.detection.scoring import (
     SUMMARY_KEYS,
     coco_results,
     evaluate,
+    read_ground_truth,
     summary_table,
 )
 from mnv2_dense.structures import Category, Detections
@@ -90,7 +92,7 @@ def test_real_annotations(shared: Path, tmp_path: Path, split: str) -> None:
     found, categories = imitate(truth, seed=17)
     image_ids = [image["id"] for image in truth["images"]]
 
-    metric = CocoDetectionMetric(path, categories)
+    metric = CocoDetectionMetric(partial(read_ground_truth, path), categories)
     for start in range(0, len(image_ids), 16):
         metric.update(image_ids[start : start + 16], found[start : start + 16])
     scores = metric.compute()
@@ -119,7 +121,7 @@ def test_a_part_of_the_real_images(shared: Path, tmp_path: Path) -> None:
     truth = json.loads(path.read_text())
     found, categories = imitate(truth, seed=3)
     part = [image["id"] for image in truth["images"]][::3]
-    metric = CocoDetectionMetric(path, categories)
+    metric = CocoDetectionMetric(partial(read_ground_truth, path), categories)
     metric.update(part, found[::3])
     results = tmp_path / "detections.json"
     results.write_text(json.dumps(coco_results(part, found[::3], categories)))

@@ -148,6 +148,22 @@ def test_batches_share_the_smallest_canvas() -> None:
     assert batch.image_ids == ["picture 1", "picture 2"]
 
 
+def test_a_batch_of_nothing() -> None:
+    batch = collate([])
+    assert (batch.images.shape, batch.label_maps.shape) == ((0, 3, 0, 0), (0, 0, 0))
+    assert batch[2:] == ([], [], ())
+
+
+def test_a_flat_and_a_tall_picture_share_no_batch() -> None:
+    samples = [
+        SegmentationSample(torch.zeros(3, *size), torch.zeros(size), str(size[0]))
+        for size in ((20000, 1), (1, 20000))
+    ]
+    with pytest.raises(UserError, match=r"20000, 1 are too unlike.*data\.val_batch_size=1"):
+        collate(samples)
+    assert collate(samples[:1]).images.shape == (1, 3, 20000, 1)
+
+
 def test_a_batch_equals_its_singles(folder: Folder) -> None:
     samples = [dataset(folder.read())[SampleKey(index, 0)] for index in range(3)]
     batch = collate(samples)

@@ -2,11 +2,12 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.masks import MaskRule
-from tests.segmentation.voc_folder import CATEGORIES, KEYS, Folder
+from tests.segmentation.voc_folder import CATEGORIES, HEIGHT, KEYS, WIDTH, Folder
 
 RULE = MaskRule(len(CATEGORIES))
 
@@ -43,3 +44,20 @@ def synthetic(count: int) -> SegmentationIndex:
 
 def test_a_pickled_index_does_not_copy_its_paths() -> None:
     assert len(ForkingPickler.dumps(synthetic(20_000))) < 10_000
+
+
+def test_some_of_the_pictures(folder: Folder) -> None:
+    index = folder.read(upright=True).choose([2, 0])
+    assert [index.image_id(i) for i in range(2)] == [KEYS[2], KEYS[0]]
+    assert index.mask_place(0) == str(folder.masks / f"{KEYS[2]}.png")
+    assert (index.label_map(1) == folder.read().label_map(0)).all()
+    assert (index.categories, index.rule, index.upright) == (CATEGORIES, RULE, True)
+
+
+def test_pictures_are_read_as_their_masks_refer_to_them(folder: Folder) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    picture = Image.new("RGB", (HEIGHT, WIDTH))
+    picture.save(folder.images / f"{KEYS[0]}.jpg", exif=exif)
+    assert folder.read(upright=True).image(0).shape == (HEIGHT, WIDTH, 3)
+    assert folder.read(check_sizes=False).image(0).shape == (WIDTH, HEIGHT, 3)

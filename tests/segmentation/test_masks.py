@@ -12,7 +12,7 @@ from PIL import Image
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.masks import Color, MaskRule, read_mask, size_problem
-from mnv2_dense.structures import ImageSize
+from mnv2_dense.structures import IGNORE_INDEX, ImageSize
 
 VOC = MaskRule(21)
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -265,3 +265,12 @@ def test_real_voc_masks(shared: Path) -> None:
     assert np.flatnonzero(pixels).tolist() == [*range(21), 255]
     assert pixels.argmax() == 0
     assert 0.03 < pixels[255] / pixels.sum() < 0.08  # the lines around things
+
+
+def test_label_ids_become_classes(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.array([[0, 1, 2, 255]], np.uint8)).save(path)
+    rule = MaskRule(2, labels=(IGNORE_INDEX, 1, 0))
+    assert read_mask(path, rule).tolist() == [[IGNORE_INDEX, 1, 0, IGNORE_INDEX]]
+    with pytest.raises(UserError, match=r"a\.png: mask values that are no label ids \(0 to 1\): 2"):
+        read_mask(path, MaskRule(2, labels=(0, 1)))

@@ -23,7 +23,8 @@ def index_of(folder: Path, masks: list[np.ndarray]) -> SegmentationIndex:
 def test_pixels_are_counted_over_all_masks_without_void(tmp_path: Path) -> None:
     first, second = np.zeros((4, 5)), np.full((3, 3), 2)
     first[0] = 255
-    assert count_pixels(index_of(tmp_path, [first, second])).tolist() == [15, 0, 9]
+    pixels, bad = count_pixels(index_of(tmp_path, [first, second]))
+    assert (pixels.tolist(), bad) == ([15, 0, 9], 0)
 
 
 def test_all_bad_masks_are_found_at_once(tmp_path: Path) -> None:
@@ -31,6 +32,14 @@ def test_all_bad_masks_are_found_at_once(tmp_path: Path) -> None:
     index = index_of(tmp_path, [good, np.full((4, 4), 7), good, np.full((4, 4), 9)])
     with pytest.raises(UserError, match=r"2 of 4 masks.*1\.png.*7.*3\.png.*9"):
         count_pixels(index)
+
+
+def test_bad_masks_are_passed_over_where_they_are_skipped(tmp_path: Path) -> None:
+    good, bad = np.ones((4, 4)), np.full((4, 4), 7)
+    survey = count_pixels(index_of(tmp_path, [good, bad, good]), skip_bad=True)
+    assert (survey.pixels.tolist(), survey.bad_masks) == ([0, 32, 0], 1)
+    with pytest.raises(UserError, match="2 of 2 masks cannot be used"):
+        count_pixels(index_of(tmp_path, [bad, bad]), skip_bad=True)
 
 
 def test_absent_classes_are_named() -> None:

@@ -123,7 +123,7 @@ def test_pixels_are_counted_at_the_original_size_of_every_picture(tmp_path: Path
     run = bare_trainer(tmp_path)
     run.validate(task, loader(*batches), verbose=False)
     expected = np.zeros((3, 3), np.int64)
-    for images, label_maps, sizes, _ in batches:
+    for images, label_maps, sizes, *_ in batches:
         for image, label_map, size in zip(images, label_maps, sizes, strict=True):
             colors = image[:, : size.height, : size.width].permute(1, 2, 0)
             seen = (colors[:, :, None] == COLORS).all(dim=-1).int().argmax(dim=-1)
@@ -153,6 +153,17 @@ def test_certain_and_wrong_pixels_cost_no_infinity(tmp_path: Path) -> None:
     run = bare_trainer(tmp_path)
     run.validate(make_task(Nearest(sharpness=1e5)), loader(batch()), verbose=False)
     assert 0 < run.callback_metrics["val/loss"].item() < 100
+
+
+def test_a_batch_whose_pictures_are_all_bad_changes_nothing(tmp_path: Path) -> None:
+    nothing = collate([])
+    logged = []
+    for batches in ([batch()], [nothing, batch(), nothing]):
+        run = bare_trainer(tmp_path)
+        run.validate(make_task(Nearest()), loader(*batches), verbose=False)
+        logged.append({key: value.item() for key, value in run.callback_metrics.items()})
+    assert logged[0] == logged[1]
+    assert "val/loss" in logged[0]
 
 
 def test_a_set_of_void_alone_is_measured_too(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from mnv2_dense.detection.anchors import AnchorGenerator
-from mnv2_dense.detection.coco import read_coco
 from mnv2_dense.detection.matching import UNMATCHED, match_anchors
+from mnv2_dense.detection.targets import build_index
+from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.ops.boxes import center_to_corner, size_scale
 from mnv2_dense.structures import ImageSize
 
@@ -22,7 +23,7 @@ def main() -> None:
     """Prints boxes and unmatched boxes of each file."""
     anchors = center_to_corner(AnchorGenerator()(LEVELS, INPUT, torch.device("cpu")))
     for file in sys.argv[2:]:
-        index = read_coco(Path(file), Path(sys.argv[1]))
+        index = build_index(read_coco(Path(file), Path(sys.argv[1])))
         boxes = unmatched = 0
         for i in range(len(index)):
             targets = index.targets(i).boxes

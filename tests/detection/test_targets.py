@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mnv2_dense.detection.coco import read_coco
 from mnv2_dense.detection.index import BoxReport
+from mnv2_dense.detection.targets import build_index
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.structures import Category, ImageSize
 from tests.detection.coco_folder import HEIGHT, WIDTH, Folder, Json, annotation, content
 
@@ -72,7 +73,7 @@ def test_box_rule(folder: Folder) -> None:
     ]
     assert index.targets(0).boxes.tolist() == [[0, 0, 40, 30]]
     name = str(folder.file)
-    assert index.box_report == BoxReport(name, 3, 7, (1, 2, 12), (3, 4, 5, 6, 7))
+    assert index.box_report == BoxReport(name, 3, 7, ("1", "2", "12"), ("3", "4", "5", "6", "7"))
     message = index.box_report.message()
     assert message is not None
     assert "clipped 3 to the image (annotation ids 1, 2, 12)" in message
@@ -172,7 +173,18 @@ def test_mistakes_in_the_file(folder: Folder, change: Callable[[Json], None], pr
     with pytest.raises(UserError, match=problem) as caught:
         folder.read(data)
     assert str(folder.file) in str(caught.value)
-    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(folder: Folder) -> None:
+    data = content()
+    data["images"][0]["width"] = 0
+    data["annotations"][1]["category_id"] = 404
+    data["annotations"][2]["bbox"] = "large"
+    with pytest.raises(UserError) as caught:
+        folder.read(data)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "3 kinds of mistakes in the data"
+    assert [line.rsplit(maxsplit=1)[1] for line in lines[1:]] == ["70", "12", "404)"]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +230,7 @@ def test_missing_pictures_are_counted_and_the_first_are_listed(folder: Folder) -
 def test_real_coco(shared: Path, split: str, images: int) -> None:
     root = shared / "data" / "coco"
     file = root / "annotations" / f"instances_{split}.json"
-    index = read_coco(file, root / split)
+    index = build_index(read_coco(file, root / split))
     data = json.loads(file.read_text())
     single = [entry for entry in data["annotations"] if entry["iscrowd"] == 0]
     assert (len(index), len(index.categories)) == (images, 80)

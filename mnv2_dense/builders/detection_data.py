@@ -1,0 +1,128 @@
+"""A detector's pictures and boxes, out of the data section of its config."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mnv2_dense.config.detection import DetectionData
+from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.detection.targets import build_index
+from mnv2_dense.errors import UserError
+from mnv2_dense.formats.box_set import BoxSet
+from mnv2_dense.formats.coco import read_coco
+from mnv2_dense.formats.problems import Level, Problem
+from mnv2_dense.formats.split import draw_split
+from mnv2_dense.formats.voc import class_names, read_voc
+from mnv2_dense.formats.yolo import read_yolo
+from mnv2_dense.ops.texts import list_first
+
+
+def read_boxes(data: DetectionData, split: str) -> BoxSet:
+    """The pictures and boxes of `train` or `val` with what is wrong with them.
+
+    Raises:
+        UserError: They cannot be read at all, or lack a class of `data.classes`.
+    """
+    source = split if data.val_share is None else "train"
+    boxes = _read(data, source)
+    if data.val_share is not None:
+        names = [image["file_name"] for image in boxes.images]
+        positions = draw_split(names, data.val_share, data.split_seed)[split]
+        boxes = boxes.choose_images(set(positions))
+    return boxes if data.classes is None else boxes.choose_classes(data.classes)
+
+
+def _read(data: DetectionData, split: str) -> BoxSet:
+    upright = data.orientation == "upright"
+    images, annotations, listed = (
+        getattr(data, f"{split}_{key}") for key in ("images", "annotations", "list")
+    )
+    root = Path(data.root)
+    if data.format == "yolo":
+        return read_yolo(root, split, images, data.classes, upright=upright)
+    if images is None or (annotations is None and data.format == "coco"):
+        raise UserError(
+            f"data.{split}_images and data.{split}_annotations are needed to read the {split} "
+            "pictures, or data.val_share, which draws them from the training pictures"
+        )
+    annotations = root / (annotations or images)
+    if data.format == "coco":
+        return read_coco(annotations, root / images)
+    names = data.classes or find_classes(data)
+    listed = None if listed is None else root / listed
+    return read_voc(annotations, root / images, listed, names, upright=upright)
+
+
+def find_classes(data: DetectionData) -> tuple[str, ...]:
+    """Names of the classes in VOC's XML files of both splits, sorted.
+
+    Raises:
+        UserError: A folder is missing, or there is no object in it.
+    """
+    root = Path(data.root)
+    train = data.train_annotations or data.train_images
+    folders = dict.fromkeys((train, data.val_annotations or data.val_images))
+    return class_names([root / folder for folder in folders if folder is not None])
+
+
+def settle_classes(data: DetectionData) -> DetectionData:
+    """The section with its class list, where the format has none of its own (VOC).
+
+    A checkpoint must keep the list: another data set that it is measured on may lack a class.
+
+    Raises:
+        UserError: The data are not there to look for classes.
+    """
+    if data.format != "voc" or data.classes is not None:
+        return data
+    return data.model_copy(update={"classes": find_classes(data)})
+
+
+def read_split(data: DetectionData, split: str) -> DetectionIndex:
+    """The images and boxes of `train` or `val`.
+
+    Raises:
+        UserError: They cannot be used, there is no box to train on, or there are other classes
+            than the config counts.
+    """
+    boxes = read_boxes(data, split)
+    if data.on_bad_image == "skip":
+        boxes = replace(boxes, problems=[*map(_pass_over, boxes.problems)])
+    index = build_index(boxes, upright=data.orientation == "upright")
+    check_split(data, split, index)
+    return index
+
+
+def check_split(data: DetectionData, split: str, index: DetectionIndex) -> None:
+    """Refuses a split that nothing can be learnt from, or that is not what the config says.
+
+    Raises:
+        UserError: There is no box to train on, or there are other classes than the config counts.
+    """
+    names = [category.name for category in index.categories]
+    if split == "train" and not len(index.boxes):
+        raise UserError(
+            f"{data.root}: no box to train on in {len(index)} pictures, of {list_first(names)}; "
+            "look at the set with tools/check_data.py"
+        )
+    if data.num_classes not in (None, len(names)):
+        raise UserError(
+            f"data.num_classes={data.num_classes}, but {data.root} has {len(names)} "
+            f"categories in its {split} annotations; give that number, or data.num_classes=null"
+        )
+
+
+def _pass_over(problem: Problem) -> Problem:
+    """The problem, if it is a picture whose size could not be read, as one that is left out."""
+    skipped = problem.kind == "unreadable_picture"
+    return problem._replace(level=Level.PROBLEM) if skipped else problem
+
+
+def read_truth(data: DetectionData) -> Mapping[str, Any]:
+    """What the validation set is measured against, in the form of COCO's instances files.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    return read_boxes(data, "val").content()

@@ -1,0 +1,46 @@
+"""Which state of a file on a server an answer is of: what must hold before bytes are joined."""
+
+import re
+from typing import NamedTuple
+
+import requests
+
+
+class Version(NamedTuple):
+    """What tells one state of a file on a server from another."""
+
+    url: str
+    etag: str | None
+    modified: str | None
+    size: int | None
+
+    @property
+    def validator(self) -> str | None:
+        """What `If-Range` takes: a strong ETag, or the date; None where the server gives neither.
+
+        Source: RFC 9110, section 13.1.5.
+        """
+        if self.etag is not None and not self.etag.startswith("W/"):
+            return self.etag
+        return self.modified
+
+
+def version_of(url: str, response: requests.Response) -> Version:
+    """The version that an answer with the whole file is of."""
+    length = response.headers.get("Content-Length", "")
+    size = int(length) if length.isdecimal() else None
+    return Version(url, response.headers.get("ETag"), response.headers.get("Last-Modified"), size)
+
+
+def is_stale(response: requests.Response, known: Version, held: int) -> bool:
+    """Whether an answer to a request for the rest shows that the file is another one now."""
+    if response.status_code == requests.codes.requested_range_not_satisfiable:
+        return True
+    if response.status_code != requests.codes.partial_content:
+        return False
+    given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if given is None or int(given[1]) != held:
+        return True
+    size = None if given[2] == "*" else int(given[2])
+    new = version_of(known.url, response)._replace(size=size)
+    return any(None not in pair and pair[0] != pair[1] for pair in zip(new, known, strict=True))

@@ -1,0 +1,190 @@
+"""Everything that is wrong with a segmentation data set, and what it holds."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from mnv2_dense.builders.segmentation_data import class_names, mask_rule, settle_classes
+from mnv2_dense.config.schema import SegmentationConfig
+from mnv2_dense.config.segmentation import VOID, SegmentationData
+from mnv2_dense.errors import UserError
+from mnv2_dense.formats.problems import Level, Problem
+from mnv2_dense.inspection.boxes import absent_classes
+from mnv2_dense.inspection.duplicates import Use, duplicate_findings
+from mnv2_dense.inspection.examples import draw_examples
+from mnv2_dense.inspection.findings import Finding, unreadable_split, without_pictures
+from mnv2_dense.inspection.histograms import class_histogram, picture_sizes
+from mnv2_dense.inspection.mask_sets import MaskSet, read_mask_set
+from mnv2_dense.inspection.masks import (
+    MaskFacts,
+    draw_mask,
+    mask_findings,
+    unused_masks,
+)
+from mnv2_dense.inspection.pictures import (
+    PictureFacts,
+    map_files,
+    picture_findings,
+    scan_pictures,
+    unused_findings,
+)
+from mnv2_dense.inspection.report import Report
+from mnv2_dense.inspection.sizes import size_problem_of
+from mnv2_dense.structures import IGNORE_INDEX
+
+
+def inspect_segmentation(config: SegmentationConfig, source: str, jobs: int) -> Report:
+    """Reads all pictures and all masks of both splits.
+
+    Args:
+        config: Whose data are looked at.
+        source: What is inspected, for the report.
+        jobs: Files decoded at once.
+    """
+    findings: list[Finding] = []
+    data = _settle(config.data, findings)
+    sets: dict[str, MaskSet] = {}
+    for split in ("train", "val"):
+        try:
+            sets[split] = read_mask_set(data, split)
+        except UserError as error:
+            findings.append(unreadable_split(split, error))
+    problems = [problem for each in sets.values() for problem in each.problems]
+    findings += without_pictures(dict.fromkeys(problems))
+    paths = dict.fromkeys(
+        path for each in sets.values() for path in each.pictures + each.without_masks
+    )
+    pictures = scan_pictures(paths, jobs)
+    masks = {
+        split: list(map_files(each.read, range(len(each.keys)), jobs, f"{split} masks"))
+        for split, each in sets.items()
+    }
+    findings += _file_findings(data, sets, pictures, masks)
+    pixels = {split: _count_pixels(found, data) for split, found in masks.items()}
+    if any(found.values() for found in map(Counter, pixels.values())):
+        findings += without_pictures(absent_classes(pixels, "pixels"))
+    report = Report(
+        source, "segmentation", config.data.model_dump(mode="json", exclude_defaults=True)
+    )
+    report.facts = {
+        split: _facts(each, pictures, masks[split], data) for split, each in sets.items()
+    }
+    report.problems = list(dict.fromkeys(finding.problem for finding in findings))
+    report.histograms = [
+        class_histogram("Pixels by class, void left out", pixels),
+        class_histogram(
+            "Pictures by class",
+            {split: _count_masks(found, data) for split, found in masks.items()},
+        ),
+        picture_sizes(
+            {
+                split: [pictures[path].size for path in each.pictures if not pictures[path].fault]
+                for split, each in sets.items()
+            }
+        ),
+    ]
+    report.examples = draw_examples(
+        findings,
+        upright=data.orientation == "upright",
+        draw_mask=partial(draw_mask, rule=mask_rule(data)),
+    )
+    return report
+
+
+def _settle(data: SegmentationData, findings: list[Finding]) -> SegmentationData:
+    """The section with its classes; if they cannot be found, with as many as a mask can hold."""
+    try:
+        return settle_classes(data)
+    except UserError as error:
+        findings.append(Finding(Problem("unknown_classes", Level.ERROR, f"classes: {error}", "")))
+        return data.model_copy(update={"num_classes": VOID, "color_table": None})
+
+
+def _file_findings(
+    data: SegmentationData,
+    sets: Mapping[str, MaskSet],
+    pictures: Mapping[Path, PictureFacts],
+    masks: Mapping[str, list[MaskFacts]],
+) -> list[Finding]:
+    level = Level.ERROR if data.on_bad_image == "stop" else Level.PROBLEM
+    findings = picture_findings(pictures.values(), str, level)
+    for split, each in sets.items():
+        drawn = not each.masks
+        found = list(mask_findings(zip(each.pictures, masks[split], strict=True), split, level))
+        findings += [finding._replace(masks=()) for finding in found] if drawn else found
+        findings += _size_findings(each, pictures, masks[split], data, level)
+    uses = [
+        Use(split, key, pictures[path])
+        for split, each in sets.items()
+        for key, path in zip(each.keys, each.pictures, strict=True)
+    ]
+    findings += duplicate_findings(uses)
+    # A split that cannot be read would make all of its files look unused.
+    return findings + (_unused(data, sets) if len(sets) == 2 else [])
+
+
+def _size_findings(
+    each: MaskSet,
+    pictures: Mapping[Path, PictureFacts],
+    masks: list[MaskFacts],
+    data: SegmentationData,
+    level: Level,
+) -> list[Finding]:
+    findings: list[Finding] = []
+    upright = data.orientation == "upright"
+    for path, mask in zip(each.pictures, masks, strict=True):
+        if pictures[path].fault or not all(mask.size):
+            continue
+        problem = size_problem_of(
+            pictures[path], mask.size, str(path), "mask", upright=upright, level=level
+        )
+        if problem:
+            findings.append(Finding(problem, (path,), (), (mask.path,) if each.masks else ()))
+    return findings
+
+
+def _unused(data: SegmentationData, sets: Mapping[str, MaskSet]) -> list[Finding]:
+    root, listed = Path(data.root), bool(data.train_list or data.val_list)
+    folders = {
+        key: dict.fromkeys(
+            root / path for split in sets if (path := getattr(data, f"{split}_{key}")) is not None
+        )
+        for key in ("images", "masks")
+    }
+    named = [path for each in sets.values() for path in each.pictures + each.without_masks]
+    findings = unused_findings(folders["images"], named, listed)
+    used = [path for each in sets.values() for path in each.masks]
+    for folder in folders["masks"]:
+        findings += unused_masks(folder, used, data.mask_suffix, listed)
+    return findings
+
+
+def _count_pixels(masks: list[MaskFacts], data: SegmentationData) -> dict[str, int]:
+    totals: Counter[int] = Counter()
+    for facts in masks:
+        totals.update(facts.pixels)
+    return {name: totals[label] for label, name in enumerate(class_names(data))}
+
+
+def _count_masks(masks: list[MaskFacts], data: SegmentationData) -> dict[str, int]:
+    """Masks that hold each class."""
+    totals = Counter(label for facts in masks for label in facts.pixels)
+    return {name: totals[label] for label, name in enumerate(class_names(data))}
+
+
+def _facts(
+    each: MaskSet,
+    pictures: Mapping[Path, PictureFacts],
+    masks: list[MaskFacts],
+    data: SegmentationData,
+) -> dict[str, float]:
+    total = sum(sum(facts.pixels.values()) for facts in masks)
+    void = sum(facts.pixels.get(IGNORE_INDEX, 0) for facts in masks)
+    return {
+        "images": len(each.keys),
+        "readable images": sum(not pictures[path].fault for path in each.pictures),
+        "usable masks": sum(not facts.fault for facts in masks),
+        "classes": len(class_names(data)),
+        "share of void": void / total if total else 0.0,
+    }

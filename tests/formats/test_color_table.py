@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from mnv2_dense.errors import UserError
+from mnv2_dense.formats.color_table import ColorTable, find_table, read_table
+
+SKY_AND_ROAD = ColorTable(("sky", "road"), ((128, 128, 128), (128, 64, 128)))
+
+
+def table(folder: Path, text: str, name: str = "table.txt") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "labelmap.txt",
+            "# label:color_rgb:parts:actions\nsky:128,128,128::\nroad:128,64,128:a,b:c\n",
+        ),
+        ("class_dict.csv", "name,r,g,b\nsky,128,128,128\nroad, 128, 64, 128\n"),
+        ("plain.csv", '\ufeff"sky",128,128,128\r\n\r\nroad,128,64,128,extra\r\n'),
+    ],
+)
+def test_names_and_colours(tmp_path: Path, name: str, text: str) -> None:
+    assert read_table(table(tmp_path, text, name)) == SKY_AND_ROAD
+
+
+def test_names_alone(tmp_path: Path) -> None:
+    """As labelme writes them: its first line is void, its second the background."""
+    text = "__ignore__\n_background_\naeroplane\ntraffic light\n"
+    found = read_table(table(tmp_path, text))
+    assert found == ColorTable(("background", "aeroplane", "traffic light"), None)
+
+
+def test_void_is_no_class_of_colours() -> None:
+    whole = ColorTable(("a", "Void", "b"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+    assert whole.split_void() == (ColorTable(("a", "b"), ((0, 0, 0), (2, 2, 2))), (1, 1, 1))
+    assert SKY_AND_ROAD.split_void() == (SKY_AND_ROAD, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sky:128,128,300::\nroad:1,2,3::\n", r"128,128,300 is no colour"),
+        ("sky,1,2,3\nroad,1,2,3\n", r"colours that several lines have: \(1, 2, 3\)"),
+        ("sky\nroad\nsky\n", "names that several lines have: sky"),
+        ("sky,1,2,3\nroad\n", "not a table of classes"),
+        ("", "not a table of classes"),
+        ("sky\n" * 30_000, "more than 100,000 bytes"),
+    ],
+)
+def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError, match=rf"table\.txt: .*{words}"):
+        read_table(table(tmp_path, text))
+
+
+def test_other_files_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"table\.csv: cannot be read as a table"):
+        read_table(tmp_path / "table.csv")
+
+
+def test_the_table_of_a_folder(tmp_path: Path) -> None:
+    assert find_table(tmp_path) is None
+    table(tmp_path, "image,score\na.png,0.5\n", "results.csv")
+    assert find_table(tmp_path) is None
+    own = table(tmp_path, "sky,1,2,3\nroad,4,5,6\n", "my_colors.csv")
+    assert find_table(tmp_path) == own
+    table(tmp_path, "sky,1,2,3\nroad,4,5,6\n", "other.csv")
+    with pytest.raises(UserError, match=r"several.*my_colors\.csv, other\.csv.*data\.color_table"):
+        find_table(tmp_path)
+    assert find_table(table(tmp_path, "sky\nroad\n", "classes.txt").parent) == (
+        tmp_path / "classes.txt"
+    )
