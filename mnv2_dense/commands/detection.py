@@ -16,6 +16,7 @@ from mnv2_dense.commands.column import Column, Prediction, Source, to_picture
 from mnv2_dense.detection.data import DetectionDataset
 from mnv2_dense.detection.draw import draw_detections, draw_targets
 from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.scoring import coco_results, per_class_table, summary_table
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.detection.transforms import EvalTransform, Transformed
@@ -56,9 +57,15 @@ class DetectionColumn(Column):
 
     @override
     def write_results(self, out: Path) -> list[Path]:
-        path = out / "detections.json"
+        path, truth = out / "detections.json", out / "ground_truth.json"
         path.write_text(json.dumps(self.task.results) + "\n")
-        return [path]
+        metric = self.task.metric
+        if self.task.card["config"]["data"]["format"] == "coco" or metric is None:
+            return [path]
+        # Other formats have no ids: this file says which picture an id of the results stands for.
+        assert isinstance(metric, CocoDetectionMetric)
+        truth.write_text(json.dumps(metric.read_ground_truth()) + "\n")
+        return [path, truth]
 
     @override
     def draw_pair(self, index: DetectionIndex, position: int) -> tuple[str, Picture]:

@@ -15,6 +15,7 @@ from mnv2_dense.commands.pictures import write_pictures
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import Config
+from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.errors import UserError
 from mnv2_dense.training.bad_images import BadImages, Unmeasured, unmeasured
 from mnv2_dense.training.progress import RunProgress
@@ -64,7 +65,11 @@ def _open(
         config, categories, task = open_checkpoint(source, overrides)
         ensure_data(config)
         index = read_data(config, "val")
-        check_same_categories(categories, index.categories, f"{source} and the validation set")
+        names = [category.name for category in categories]
+        if names != [category.name for category in index.categories]:
+            check_same_categories(categories, index.categories, f"{source} and the validation set")
+        if isinstance(task.metric, CocoDetectionMetric):
+            task.metric.categories = index.categories  # another format may number the same classes
         return config, task, index
     if weights is None:
         raise UserError(f"{source} is a config; give the weights to measure with --weights PATH")

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 from typing_extensions import override
 
-from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate
+from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate, needed_fields
 from mnv2_dense.structures import Category, Detections
 
 
@@ -87,7 +87,7 @@ class CocoDetectionMetric(Metric):
             UserError: the ground truth cannot be read, or lacks an image that was seen.
         """
         if self._ground_truth is None:
-            self._ground_truth = self.read_ground_truth()
+            self._ground_truth = needed_fields(self.read_ground_truth())
         return evaluate(self._ground_truth, self.results(), self._joined("image_ids").tolist())
 
     def results(self) -> list[dict[str, Any]]:

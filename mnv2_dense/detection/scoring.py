@@ -86,7 +86,7 @@ def evaluate(
     Raises:
         UserError: an image that the ground truth lacks, or a box or score that is not finite.
     """
-    truth = _needed_fields(ground_truth)
+    truth = needed_fields(ground_truth)
     known = {image["id"] for image in truth["images"]}
     measured = known if image_ids is None else set(image_ids)
     detections = _numbered(results)
@@ -113,7 +113,7 @@ def read_ground_truth(annotation_file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"the annotation file {annotation_file} is no JSON: {error}") from error
     try:
-        return _needed_fields(content)
+        return needed_fields(content)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{annotation_file} is no COCO instances file ({error!r}); it needs images,"
@@ -168,8 +168,11 @@ def per_class_table(scores: DetectionScores) -> str:
     return "\n".join(lines)
 
 
-def _needed_fields(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that COCOeval may write into, annotations numbered from 1."""
+def needed_fields(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
+    """What `evaluate` needs of a ground truth: a copy without outlines and other bulk.
+
+    Annotations are numbered from 1.
+    """
     usable = [a for a in ground_truth["annotations"] if _is_finite_box(a["bbox"])]
     return {
         "images": [{"id": image["id"]} for image in ground_truth["images"]],

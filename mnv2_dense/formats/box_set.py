@@ -38,11 +38,11 @@ class BoxSet:
     places: str = "annotation ids"
 
     def content(self) -> Record:
-        """The set as COCO's instances files have it."""
+        """The set as COCO's instances files have it, with areas of boxes where there are none."""
         categories = [{"id": number, "name": name} for number, name in self.categories]
         return {
             "images": self.images,
-            "annotations": self.annotations,
+            "annotations": [_whole(entry) for entry in self.annotations],
             "categories": categories,
         }
 
@@ -75,3 +75,8 @@ class BoxSet:
 def place_of(annotation: Record) -> str:
     """How messages name an annotation: its place, or its id."""
     return str(annotation.get("place", annotation["id"]))
+
+
+def _whole(annotation: Record) -> Record:
+    fields = {key: value for key, value in annotation.items() if key != "place"}
+    return {"area": annotation["bbox"][2] * annotation["bbox"][3], "iscrowd": 0, **fields}

@@ -39,14 +39,8 @@ def _content(boxes: BoxSet) -> Record:
     content = boxes.content()
     for category in content["categories"]:
         category["id"] = ids[category["id"]]
-    annotations = [_annotation(entry, ids) for entry in finite(boxes.annotations)]
+    annotations = [
+        {**entry, "category_id": ids[entry["category_id"]]}
+        for entry in finite(content["annotations"])
+    ]
     return {**content, "annotations": annotations}
-
-
-def _annotation(entry: Record, ids: dict[int, int]) -> Record:
-    x, y, width, height = entry["bbox"]
-    defaults = {"area": width * height, "iscrowd": 0}
-    fields = {key: value for key, value in entry.items() if key != "place"}
-    return {**defaults, **fields, "bbox": [x, y, width, height]} | {
-        "category_id": ids[entry["category_id"]]
-    }

@@ -35,7 +35,7 @@ def class_histogram(title: str, counts: Mapping[str, Mapping[str, int]]) -> Hist
     by_split = {
         split: [each.get(name, 0) for name in names] for split, each in counts.items()
     }  # fmt: skip
-    return Histogram(title, names, by_split)
+    return Histogram(title, names, by_split, ordered=False)
 
 
 def picture_sizes(sizes: Mapping[str, Sequence[ImageSize]]) -> Histogram:

@@ -1,7 +1,6 @@
 """Histograms on the page: upright bars for ranges of a quantity, a list of bars for classes."""
 
 import math
-import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
@@ -14,11 +13,6 @@ SHOWN_CLASSES = 100
 COLORS = 6
 """Splits that have a colour of their own; then they begin again."""
 
-_RANGE = re.compile(
-    r"(under|over|below|above|up to|from|at least|[<>=≤≥~±-]+)?\s*\d", re.IGNORECASE
-)
-"""How a label begins that is a range of numbers and no class: those keep their order."""
-
 _WIDTH, _HEIGHT = 380, 220
 _LEFT, _RIGHT, _TOP = 44, 4, 22
 _LETTER = 6.4  # width of a letter of an axis
@@ -28,12 +22,11 @@ _MOST_LABELS = 25
 
 def draw_histogram(histogram: Histogram) -> Element:
     """A histogram with a plot per split and its numbers as a table."""
-    ranges = all(_RANGE.match(label) for label in histogram.labels)
-    plots = _panels(histogram) if ranges else _class_bars(histogram)
-    return element(
-        "div", element("h3", histogram.title), *plots, *([_numbers(histogram)] if ranges else []),
-        class_="plot",
-    )  # fmt: skip
+    if histogram.ordered:
+        plots = [*_panels(histogram), _numbers(histogram)]
+    else:
+        plots = _class_bars(histogram)
+    return element("div", element("h3", histogram.title), *plots, class_="plot")
 
 
 def _panels(histogram: Histogram) -> list[Element]:

@@ -127,7 +127,8 @@ def _group(found: Sequence[Problem]) -> Element:
     places = [problem.place for problem in found if problem.place]
     parts = [element("h4", shorten(title))]
     if remedy:
-        advice = f"{remedy[0].upper()}{remedy[1:]}."
+        command = "/" in remedy.split()[0]
+        advice = f"{remedy if command else remedy[0].upper() + remedy[1:]}."
         parts.append(element("p", element("b", "What to do: "), advice, class_="remedy"))
     if places:
         parts.append(_list(places[:LISTED]))

@@ -14,11 +14,13 @@ class Histogram(NamedTuple):
         title: What is counted: `Box size (square root of the area, pixels of the input)`.
         labels: One per bin.
         counts: By split, one per bin.
+        ordered: Whether the bins follow one another, as ranges do and classes do not.
     """
 
     title: str
     labels: list[str]
     counts: dict[str, list[int]]
+    ordered: bool = True
 
 
 class Example(NamedTuple):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,31 @@ def test_pycocotools_gives_the_same_numbers(
     metrics = read_json(evaluation / "metrics.json")
     assert [metrics[key] for key in SUMMARY] == pytest.approx(list(evaluator.stats), abs=1e-6)
     assert metrics["mAP"] > 0
+
+
+def test_pycocotools_gives_the_same_numbers_of_a_format_without_ids(
+    best: Path, shapes_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voc, out = tmp_path / "voc", tmp_path / "evaluation"
+    root = f"data.root={shapes_set}"
+    run_tool("convert_data", CONFIG, root, "--to", "voc", "--out", voc).require_success()
+    names = [category["name"] for category in shape_categories(shapes_set)]
+    keys = ["data.format=voc", f"data.root={voc}", f"data.classes=[{', '.join(names)}]"]
+    places = ["images=JPEGImages", "annotations=Annotations", "list=ImageSets/Main/{}.txt"]
+    keys += [f"data.{split}_{each}".format(split) for split in ("train", "val") for each in places]
+    run_tool("evaluate", best, *keys, "--out", out).require_success()
+    truth = COCO(out / "ground_truth.json")
+    evaluator = COCOeval(truth, truth.loadRes(str(out / "detections.json")), "bbox")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    capsys.readouterr()
+    metrics = read_json(out / "metrics.json")
+    assert [metrics[key] for key in SUMMARY] == pytest.approx(list(evaluator.stats), abs=1e-6)
+
+
+def shape_categories(root: Path) -> list[dict[str, Any]]:
+    return read_json(root / "annotations" / "instances_val2017.json")["categories"]
 
 
 def test_pictures_show_truth_beside_predictions(evaluation: Path) -> None:

@@ -10,8 +10,9 @@ from tests.formats.box_sets import annotation, box_set
 
 def test_content_is_that_of_a_coco_file(tmp_path: Path) -> None:
     entry = annotation(3, 2, 9, 1, 2, 3, 4)
-    content = box_set(tmp_path, entry).content()
-    assert content["annotations"] == [entry]
+    own = annotation(4, 2, 9, 1, 2, 3, 4, area=5)
+    content = box_set(tmp_path, {**entry, "place": "b.xml object 1"}, own).content()
+    assert content["annotations"] == [{**entry, "area": 12}, own]
     assert content["categories"] == [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}]
     assert [image["id"] for image in content["images"]] == [1, 2]
 

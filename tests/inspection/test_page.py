@@ -30,7 +30,7 @@ def report(**changes: Any) -> Report:
         task="detection",
         data={"root": "data/mine", "classes": ["cat", "dog"], "val_fraction": 0.1},
         facts=facts,
-        histograms=[Histogram("Boxes per class", ["cat", "dog"], {"train": [3, 4]})],
+        histograms=[Histogram("Boxes per class", ["cat", "dog"], {"train": [3, 4]}, ordered=False)],
         seconds=83.4,
     )
     return replace(plain, **changes)
@@ -47,7 +47,9 @@ def nasty() -> Report:
             for text in NASTY
             for place in NASTY
         ],
-        histograms=[Histogram(text, NASTY, {text: [1] * len(NASTY)}) for text in NASTY],
+        histograms=[
+            Histogram(text, NASTY, {text: [1] * len(NASTY)}, ordered=False) for text in NASTY
+        ],
         examples=[Example("odd", text, picture) for text in NASTY],
     )
 
