@@ -1,5 +1,6 @@
 """How every command ends: what the user sees of a mistake, and the exit code."""
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -7,6 +8,8 @@ from mnv2_dense.errors import UserError
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors that often name no file, or the one that was read."""
 
 
 def run_command(command: Callable[[], None]) -> int:
@@ -32,9 +35,10 @@ def run_command(command: Callable[[], None]) -> int:
         return 1
     except OSError as error:
         # A full disk, a folder in a file's place, a name too long: the machine's, not a bug.
-        if error.filename is None:
+        if error.filename is None and error.errno not in DISK_FULL:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        place = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {place}{error.strerror}", file=sys.stderr)
         return EXIT_MISTAKE
     return 0
 

@@ -25,8 +25,8 @@ DETECTION, SEGMENTATION = "detection", "segmentation"
 WITHOUT_TWIN = {
     DETECTION: {"anchors.py", "coding.py", "fitting.py", "matching.py", "targets.py"},
     SEGMENTATION: {
-        *("contents.py", "folders.py", "inference.py", "lraspp.py", "masks.py", "rendered.py"),
-        "survey.py",
+        *("color_masks.py", "contents.py", "folders.py", "gaps.py", "inference.py", "lraspp.py"),
+        *("masks.py", "rendered.py", "survey.py"),
     },
 }
 # By file below the package: what stands for what. `{}` is the column, of one name in both.

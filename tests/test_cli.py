@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_ctrl_c_that_lightning_made_an_exit(capsys: pytest.CaptureFixture[str]) 
 
     assert run_command(command) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert run_command(lambda: raises(full)) == 2
+    assert capsys.readouterr() == ("", "error: No space left on device\n")
+    with pytest.raises(OSError, match="bad descriptor"):
+        run_command(lambda: raises(OSError(errno.EBADF, "bad descriptor")))
 
 
 def test_other_exits_and_bugs_pass() -> None:

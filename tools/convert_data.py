@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choices=("coco", "voc", "yolo", "masks"),
         help="COCO's, VOC's or YOLO's files of boxes; of segmentation: folders of index masks",
     )
-    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder, not in the data")
     parser.add_argument(
         "--link", action="store_true", help="symbolic links to the pictures instead of copies"
     )

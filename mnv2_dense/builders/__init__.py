@@ -3,7 +3,7 @@
 The functions here choose the task's own; what they return has the same public shape in both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mnv2_dense.builders import detection, detection_data, segmentation, segmentation_data
 from mnv2_dense.config.loader import parse_config
@@ -35,8 +35,12 @@ def build_task(config: Config, categories: Sequence[Category]) -> Task:
     return segmentation.build_task(config, categories)
 
 
-def settle_classes(config: Config) -> Config:
+def settle_classes(config: Config, tell: Callable[[str], object] | None = None) -> Config:
     """The config with the classes of its data, where it gives none: a run must keep the list.
+
+    Args:
+        config: Whose data are looked at.
+        tell: Is given a line where the classes found are doubtful.
 
     Raises:
         UserError: The data do not say what classes they have, or others than `loss` does.
@@ -44,7 +48,7 @@ def settle_classes(config: Config) -> Config:
     if isinstance(config, DetectionConfig):
         data = detection_data.settle_classes(config.data)
     else:
-        data = segmentation_data.settle_classes(config.data)
+        data = segmentation_data.settle_classes(config.data, tell)
     if data is config.data:
         return config
     settled = config.model_copy(update={"data": data})

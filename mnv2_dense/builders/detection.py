@@ -138,7 +138,11 @@ def count_classes(config: DetectionConfig) -> int:
 def build_data(
     config: DetectionConfig, train: DetectionIndex | None, val: DetectionIndex
 ) -> DataModule:
-    """Loaders over both splits; without `train`, for evaluation only."""
+    """Loaders over both splits; without `train`, for evaluation only.
+
+    All has been read now: files that were kept for the next split are given back.
+    """
+    detection_data.forget_files()
     size, seed = input_size(config), config.training.seed
     resize = config.input.resize
     augment = TrainTransform(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from mnv2_dense.config.detection import DetectionData
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.targets import build_index
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats import voc_xml
 from mnv2_dense.formats.box_set import BoxSet
 from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.formats.problems import Level, Problem
-from mnv2_dense.formats.split import draw_split
+from mnv2_dense.formats.split import Choice, draw_split
+from mnv2_dense.formats.stamps import Stamp, stamp_of
 from mnv2_dense.formats.voc import class_names, read_voc
 from mnv2_dense.formats.yolo import read_yolo
 from mnv2_dense.ops.texts import list_first
@@ -24,34 +27,52 @@ def read_boxes(data: DetectionData, split: str) -> BoxSet:
     Raises:
         UserError: They cannot be read at all, or lack a class of `data.classes`.
     """
-    source = split if data.val_share is None else "train"
-    boxes = _read(data, source)
-    if data.val_share is not None:
-        names = [image["file_name"] for image in boxes.images]
-        positions = draw_split(names, data.val_share, data.split_seed)[split]
-        boxes = boxes.choose_images(set(positions))
+    if data.val_share is None:
+        boxes = _read(data, split, None)
+    else:
+        share, seed = data.val_share, data.split_seed
+        boxes = _read(data, "train", lambda names: draw_split(names, share, seed)[split])
     return boxes if data.classes is None else boxes.choose_classes(data.classes)
 
 
-def _read(data: DetectionData, split: str) -> BoxSet:
+def _read(data: DetectionData, split: str, choose: Choice | None) -> BoxSet:
     upright = data.orientation == "upright"
     images, annotations, listed = (
         getattr(data, f"{split}_{key}") for key in ("images", "annotations", "list")
     )
     root = Path(data.root)
     if data.format == "yolo":
-        return read_yolo(root, split, images, data.classes, upright=upright)
+        return read_yolo(root, split, images, data.classes, upright=upright, choose=choose)
     if images is None or (annotations is None and data.format == "coco"):
         raise UserError(
             f"data.{split}_images and data.{split}_annotations are needed to read the {split} "
             "pictures, or data.val_share, which draws them from the training pictures"
         )
-    annotations = root / (annotations or images)
+    annotations, images = root / (annotations or images), root / images
     if data.format == "coco":
-        return read_coco(annotations, root / images)
+        return _read_coco(annotations, images, choose)
     names = data.classes or find_classes(data)
     listed = None if listed is None else root / listed
-    return read_voc(annotations, root / images, listed, names, upright=upright)
+    return read_voc(annotations, images, listed, names, upright=upright, choose=choose)
+
+
+def _read_coco(annotations: Path, images: Path, choose: Choice | None) -> BoxSet:
+    if choose is None:
+        return read_coco(annotations, images)
+    boxes = _read_whole(annotations, images, (stamp_of(annotations), stamp_of(images)))
+    return boxes.choose_images(set(choose([image["file_name"] for image in boxes.images])))
+
+
+@lru_cache(maxsize=1)
+def _read_whole(annotations: Path, images: Path, stamps: tuple[Stamp, Stamp]) -> BoxSet:
+    """The file of which one share after the other is taken."""
+    return read_coco(annotations, images)
+
+
+def forget_files() -> None:
+    """Gives back the memory of files that are kept to be read once for both splits."""
+    _read_whole.cache_clear()
+    voc_xml.forget()
 
 
 def find_classes(data: DetectionData) -> tuple[str, ...]:
@@ -125,4 +146,7 @@ def read_truth(data: DetectionData) -> Mapping[str, Any]:
     Raises:
         UserError: It cannot be read.
     """
-    return read_boxes(data, "val").content()
+    try:
+        return read_boxes(data, "val").content()
+    finally:
+        forget_files()

@@ -1,6 +1,7 @@
 """A segmenter's pictures and label maps, out of the data section of its config."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,12 +18,9 @@ from mnv2_dense.formats.class_names import (
 from mnv2_dense.formats.color_table import find_table, read_table
 from mnv2_dense.formats.problems import refuse
 from mnv2_dense.formats.split import draw_split
-from mnv2_dense.segmentation.contents import (
-    count_classes,
-    describe_colors,
-    find_contents,
-    hold_colors,
-)
+from mnv2_dense.segmentation.color_masks import hold_colors
+from mnv2_dense.segmentation.contents import count_classes, describe_colors, find_contents
+from mnv2_dense.segmentation.gaps import describe_gaps
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.masks import MaskRule
 from mnv2_dense.segmentation.rendered import index_outlines
@@ -73,7 +71,9 @@ def mask_rule(data: SegmentationData) -> MaskRule:
     return MaskRule(count, data.ignore_index, data.colors, data.ignore_color, _labels(data))
 
 
-def settle_classes(data: SegmentationData) -> SegmentationData:
+def settle_classes(
+    data: SegmentationData, tell: Callable[[str], object] | None = None, *, partial: bool = False
+) -> SegmentationData:
     """The section with its classes: those that it gives, else those of the data.
 
     They are, by format, the categories of a COCO file behind `background`; Cityscapes' 19; the
@@ -82,6 +82,11 @@ def settle_classes(data: SegmentationData) -> SegmentationData:
     training masks say, unnamed.
 
     A checkpoint must keep the list: another data set that it is measured on may lack a class.
+
+    Args:
+        data: The section.
+        tell: Is given a line where classes were counted, but some of them are in no mask.
+        partial: Pass over pictures without their masks, which training refuses.
 
     Raises:
         UserError: The data are not there, or do not say what classes they have.
@@ -93,14 +98,14 @@ def settle_classes(data: SegmentationData) -> SegmentationData:
         chosen = (name for name in dict.fromkeys(names) if name != BACKGROUND)
         return _with(data, classes=(BACKGROUND, *chosen))
     if data.color_table is not None:
-        return _with_table(data, Path(data.root) / data.color_table)
+        return _with_table(data, Path(data.root) / data.color_table, partial)
     if data.num_classes is not None or data.colors is not None:
         return _with(data, num_classes=data.num_classes or len(data.colors or ()))
     if data.format == "cityscapes":
         return _with(data, classes=CITYSCAPES_CLASSES)
     if (table := find_table(Path(data.root))) is not None:
-        return _with_table(data, table)
-    return _with_masks(data)
+        return _with_table(data, table, partial)
+    return _with_masks(data, tell, partial)
 
 
 def _read_masks(data: SegmentationData, split: str) -> SegmentationIndex:
@@ -115,10 +120,10 @@ def _labels(data: SegmentationData) -> tuple[int, ...] | None:
     return CITYSCAPES_LABELS if by_id and measured else None
 
 
-def _with_table(data: SegmentationData, path: Path) -> SegmentationData:
+def _with_table(data: SegmentationData, path: Path, partial: bool) -> SegmentationData:
     """The section with the names of a table, and with its colours where the masks hold those."""
     table = read_table(path)
-    _, masks = _training_masks(data)
+    _, masks = _training_masks(data, partial)
     if table.colors is None or not hold_colors(masks, table.colors, data.ignore_index):
         return _with(data, color_table=None, classes=table.names)
     table, void = table.split_void()
@@ -131,9 +136,11 @@ def _with_table(data: SegmentationData, path: Path) -> SegmentationData:
     )
 
 
-def _with_masks(data: SegmentationData) -> SegmentationData:
+def _with_masks(
+    data: SegmentationData, tell: Callable[[str], object] | None, partial: bool
+) -> SegmentationData:
     """The section with as many classes as the masks hold."""
-    ids, masks = _training_masks(data)
+    ids, masks = _training_masks(data, partial)
     contents = find_contents(masks)
     if contents.colors:
         raise UserError(describe_colors(contents.colors, masks[0].parent))
@@ -141,13 +148,16 @@ def _with_masks(data: SegmentationData) -> SegmentationData:
     in_voc = data.format == "voc" and all(_VOC_NAME.fullmatch(name) for name in ids)
     if in_voc and count == len(VOC_CLASSES):
         return _with(data, classes=VOC_CLASSES)
+    if tell is not None and (line := describe_gaps(contents.masks, data.ignore_index)):
+        tell(line)
     return _with(data, num_classes=count)
 
 
-def _training_masks(data: SegmentationData) -> tuple[list[str], list[Path]]:
+def _training_masks(data: SegmentationData, partial: bool) -> tuple[list[str], list[Path]]:
     """Ids of the training pictures, those of a drawn validation share among them, and masks."""
     pairs = pair_split(data.model_copy(update={"val_share": None}), "train")
-    refuse(pairs.problems)
+    if not partial:
+        refuse(pairs.problems)
     return pairs.keys, pairs.mask_paths
 
 

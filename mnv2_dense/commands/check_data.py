@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv2_dense.commands.checks import check_output
-from mnv2_dense.commands.session import ensure_data, say
+from mnv2_dense.commands.checks import check_output, check_outside
+from mnv2_dense.commands.session import say
 from mnv2_dense.commands.sources import open_source
 from mnv2_dense.config.schema import Config, SegmentationConfig
 from mnv2_dense.errors import UserError
@@ -44,14 +44,15 @@ def check_data(
     started = time.perf_counter()
     config, data = open_source(source, overrides)
     out = out or Path("data_check") / (source.resolve().name if data else config.name)
-    _check_outside(out, config)
+    check_outside(out, config)
     check_output(out)
-    ensure_data(config)
+    _check_drawn(config)
     report = _inspect(config, str(source), jobs)
     report.data = data or report.data
     report.seconds = time.perf_counter() - started
     # A file name may hold bytes that are no text.
     say(summarize(report).encode(errors="backslashreplace").decode())
+    check_outside(out, config, report.folders)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "report.json", to_json(report))
     files = [out / "report.json"]
@@ -62,16 +63,16 @@ def check_data(
     return int(report.level)
 
 
+def _check_drawn(config: Config) -> None:
+    """Refuses the built-in data before they are drawn: a check writes no data."""
+    if config.data.generate and not Path(config.data.root).exists():
+        raise UserError(
+            f"{config.data.root}: the built-in data set is not there yet; training draws it, or "
+            f"tools/make_shapes.py {config.data.root}"
+        )
+
+
 def _inspect(config: Config, source: str, jobs: int) -> Report:
     if isinstance(config, SegmentationConfig):
         return inspect_segmentation(config, source, jobs)
     return inspect_detection(config, source, jobs)
-
-
-def _check_outside(out: Path, config: Config) -> None:
-    root = Path(config.data.root).resolve()
-    if out.resolve().is_relative_to(root):
-        raise UserError(
-            f"--out {out}: lies in the data ({config.data.root}), which are never written to; give "
-            "another folder"
-        )

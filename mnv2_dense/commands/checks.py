@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -22,6 +23,9 @@ from mnv2_dense.segmentation.survey import check_classes_present, count_pixels
 RESUMED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step")
 """What a checkpoint must hold for Lightning to go on from it."""
 
+DATA_FOLDERS = ("images", "annotations", "masks")
+"""Keys of folders in a data section, behind the split's name."""
+
 
 def check_output(folder: Path) -> None:
     """Refuses a folder that cannot be made or written, before the work is done.
@@ -32,6 +36,29 @@ def check_output(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"--out {folder}: {existing} is no folder that can be written to")
+
+
+def check_outside(out: Path, config: Config, others: Iterable[Path] = ()) -> None:
+    """Refuses a folder that lies in the data.
+
+    Args:
+        out: The folder.
+        config: Whose root, and folders that its data section names, are the data's.
+        others: More folders of the data: a data.yaml may name any.
+
+    Raises:
+        UserError: It does, or is the data's own.
+    """
+    data, root = config.data, Path(config.data.root)
+    root = root.parent if root.is_file() else root  # YOLO's may be its data.yaml.
+    keys = (f"{split}_{key}" for split in ("train", "val") for key in DATA_FOLDERS)
+    named = (root / name for key in keys if (name := getattr(data, key, None)))
+    for folder in (root, *filter(Path.is_dir, named), *others):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                f"--out {out}: lies in the data ({folder}), which are never written to; give "
+                "another folder"
+            )
 
 
 def check_network(config: Config) -> None:

@@ -73,7 +73,7 @@ def train(
         else:
             checkpoint = _find_checkpoint(config, resume)
             ensure_data(config)
-            _train(settle_classes(config), checkpoint, weights)
+            _train(settle_classes(config, say), checkpoint, weights)
     except RunInterrupted as stop:
         say(str(stop))
         raise SystemExit(stop.exit_code) from None
@@ -159,11 +159,11 @@ def _evaluate_best(trainer: pl.Trainer, column: Column, data: DataModule, best: 
 def _dry_run(config: Config, weights: Path | None) -> None:
     """One training and one validation batch; data that would be generated are drawn aside."""
     if config.data.generate is None or Path(config.data.root).exists():
-        try_once(settle_classes(config), weights)
+        try_once(settle_classes(config, say), weights)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "shapes"
         images = max(config.data.batch_size, config.data.val_batch_size)
         generate(root, train_images=images, val_images=images)
         data = config.data.model_copy(update={"root": str(root)})
-        try_once(settle_classes(config.model_copy(update={"data": data})), weights)
+        try_once(settle_classes(config.model_copy(update={"data": data}), say), weights)

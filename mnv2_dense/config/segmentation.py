@@ -54,6 +54,21 @@ LAYOUTS = {
         "image_suffix": "_leftImg8bit.png",
         "mask_suffix": "_gtFine_labelIds.png",
     },
+    "camvid": {
+        "train_images": "train",
+        "train_masks": "train_labels",
+        "val_images": "val",
+        "val_masks": "val_labels",
+        "mask_suffix": "_L.png",
+    },
+    "roboflow": {
+        "train_images": "train",
+        "train_masks": "train",
+        "val_images": "valid",
+        "val_masks": "valid",
+        "image_suffix": ".jpg",
+        "mask_suffix": "_mask.png",
+    },
     "coco": {
         "train_images": "train2017",
         "train_annotations": "annotations/instances_train2017.json",
@@ -61,14 +76,14 @@ LAYOUTS = {
         "val_annotations": "annotations/instances_val2017.json",
     },
 }
-"""Where VOC 2012, Cityscapes and COCO 2017 have their files, and a usual place of others'."""
+"""Where known data sets and tools have their files, and a usual place of others'."""
 
 DRAWN_LAYOUTS = {
     "voc": {"train_images": "JPEGImages", "train_masks": "SegmentationClass"},
     "folders": {"train_images": "images", "train_masks": "masks"},
-    "cityscapes": {
-        key: LAYOUTS["cityscapes"][key]
-        for key in ("train_images", "train_masks", "image_suffix", "mask_suffix")
+    **{
+        name: {key: place for key, place in LAYOUTS[name].items() if not key.startswith("val_")}
+        for name in ("cityscapes", "camvid", "roboflow")
     },
     "coco": {"train_images": "images", "train_annotations": "annotations.json"},
 }
@@ -81,9 +96,9 @@ OF_USUAL_PICTURES = {"voc": ("list",)}
 class SegmentationData(Data):
     """Where pictures and masks are; keys not given name the places of the format."""
 
-    format: Literal["voc", "folders", "cityscapes", "coco"] = "voc"
-    """VOC's layout, folders of pictures and masks, Cityscapes' names, or COCO's instances files,
-    whose outlines are drawn as class maps."""
+    format: Literal["voc", "folders", "cityscapes", "camvid", "roboflow", "coco"] = "voc"
+    """VOC's layout, folders of pictures and masks, Cityscapes' or CamVid's names, Roboflow's masks
+    beside the pictures, or COCO's instances files, whose outlines are drawn as class maps."""
     root: str = "data/VOCdevkit/VOC2012"
     """Folder of the data set, relative to the working directory or absolute."""
     train_images: str | None = None

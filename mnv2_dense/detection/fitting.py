@@ -24,7 +24,7 @@ MAX_ROUNDS = 20
 MIN_SCALE, MAX_RATIO = 0.005, 10.0
 """Bounds of what is proposed: scales up to 1, ratios down to 1 / MAX_RATIO."""
 LEAST_GROWTH = 0.01
-"""Least difference of two levels' scales, to begin with."""
+"""Least difference of two levels' scales; closer ones would be the same anchors twice."""
 
 Score = tuple[float, float]
 """Matched share, then mean best IoU."""
@@ -203,7 +203,8 @@ def _changed(settings: AnchorSettings, place: int, factor: float) -> AnchorSetti
 
 def _allowed(settings: AnchorSettings) -> bool:
     scales = (settings.lowest_scale, *settings.scales)
-    grow = all(scale < following for scale, following in pairwise(settings.scales))
+    steps = [round(following - scale, 4) for scale, following in pairwise(settings.scales)]
+    grow = all(step >= LEAST_GROWTH for step in steps)
     inside = all(MIN_SCALE <= scale <= 1 for scale in scales)
     return grow and inside and all(1 / MAX_RATIO <= r <= MAX_RATIO for r in settings.aspect_ratios)
 

@@ -18,7 +18,7 @@ class Archive(NamedTuple):
     Attributes:
         url: Its address; the last part is the file's name, whose suffix tells zip from tar.
         md5: Its checksum, 32 hexadecimal digits.
-        size: Its bytes, for the disk-space check before a server has been asked.
+        size: Its bytes: no answer of another size is taken.
         unpacked: Bytes that its files take, estimated for the same check; the exact number is
             read from the archive before it is unpacked.
         members: Beginnings of the names of the files that are wanted.

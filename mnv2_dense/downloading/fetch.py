@@ -35,7 +35,7 @@ def fetch(archive: Archive, folder: Path, *, pauses: Sequence[float] = PAUSES) -
     print(f"{path}: fetching {archive.url}", flush=True)
     pooch.get_logger().setLevel("WARNING")
     downloader = ResumingDownloader(
-        partial_file(archive, folder), reserve=archive.unpacked, pauses=pauses
+        partial_file(archive, folder), archive.size, reserve=archive.unpacked, pauses=pauses
     )
     try:
         pooch.retrieve(
@@ -46,13 +46,13 @@ def fetch(archive: Archive, folder: Path, *, pauses: Sequence[float] = PAUSES) -
             downloader=downloader,  # pyrefly: ignore[bad-argument-type]
         )
     except ValueError as error:  # pooch's word for a wrong checksum
-        downloader.forget()
+        downloader.partial.forget()
         raise UserError(
             f"{archive.url}: what came is not the file of the catalogue (checksum md5 "
             f"{archive.md5}), so it was deleted; run the same command again, and if that does not "
             "help, the file on the server has changed or something on the way alters it"
         ) from error
-    downloader.forget()
+    downloader.partial.forget()
     return path
 
 

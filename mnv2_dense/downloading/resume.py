@@ -1,18 +1,17 @@
 """Downloads that go on where they stopped: what the library `pooch` leaves to its users."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import requests
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError, ProtocolError, TimeoutError
 
+from mnv2_dense.downloading.partial import Partial
 from mnv2_dense.downloading.space import require_space, show_bytes
-from mnv2_dense.downloading.version import Version, is_stale, version_of
+from mnv2_dense.downloading.version import Version, is_stale, total_of, version_of
 from mnv2_dense.errors import UserError
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -28,22 +27,24 @@ class ResumingDownloader:
 
     The rest is asked for under the condition that the file is still the same (`If-Range`). What
     comes is appended only if it starts where the partial file ends and is of the same version;
-    otherwise the file is fetched from its beginning.
+    otherwise the file is fetched from its beginning. Answers of another size than the wanted one
+    are refused before anything held is touched.
 
     Attributes:
-        partial: The partial file. It stays after an error or Ctrl-C, and beside the finished
-            file: only the caller knows when that has been checked, and calls `forget`.
+        partial: What has come. It stays after an error or Ctrl-C, and beside the finished file:
+            only the caller knows when that has been checked, and calls `partial.forget`.
+        size: Bytes of the whole file.
         reserve: Bytes that must be free on the disk beyond the file's own.
         pauses: Seconds before each new try after a failure.
     """
 
     def __init__(
-        self, partial: Path, *, reserve: int = 0, pauses: Sequence[float] = PAUSES
+        self, partial: Path, size: int, *, reserve: int = 0, pauses: Sequence[float] = PAUSES
     ) -> None:
-        self.partial = partial
+        self.partial = Partial(partial, size)
+        self.size = size
         self.reserve = reserve
         self.pauses = pauses
-        self._note = partial.with_name(f"{partial.name}.json")
 
     def __call__(
         self, url: str, output_file: str, pooch: object, check_only: bool | None = False
@@ -51,106 +52,121 @@ class ResumingDownloader:
         """Fetches `url` to `output_file`; called by pooch.
 
         Raises:
-            UserError: The server refuses, no try brought anything new, or the disk is full.
+            UserError: The server refuses or has another file, no try brought anything new, or the
+                disk is full.
         """
-        self._complete(url)
+        self.partial.keep_better()  # Of a call that was killed.
+        try:
+            self._complete(url)
+        finally:
+            self.partial.keep_better()
         Path(output_file).unlink(missing_ok=True)
         try:
             # pooch deletes its file if Ctrl-C stops the checksum; the other name keeps the bytes.
-            os.link(self.partial, output_file)
+            os.link(self.partial.path, output_file)
         except OSError:
-            self.partial.replace(output_file)
-
-    def forget(self) -> None:
-        """Deletes the partial file."""
-        self.partial.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
-
-    def held(self) -> int:
-        """Bytes in the partial file."""
-        return self.partial.stat().st_size if self.partial.exists() else 0
+            self.partial.path.replace(output_file)
 
     def _complete(self, url: str) -> None:
-        pauses, most = iter(self.pauses), self.held()
+        pauses, most = iter(self.pauses), self.partial.held()
         while True:
             try:
                 return self._attempt(url)
             except (requests.RequestException, HTTPError) as error:
                 reason = _first_line(error)
-            if self.held() > most:
-                pauses, most = iter(self.pauses), self.held()
+            if self.partial.held() > most:
+                pauses, most = iter(self.pauses), self.partial.held()
             pause = next(pauses, None)
             if pause is None:
+                self.partial.keep_better()
+                kept = show_bytes(self.partial.held())
                 raise UserError(
-                    f"{url}: cannot be fetched ({reason}); {show_bytes(self.held())} of it are "
-                    "kept, and the same command goes on from there. A file fetched by other "
-                    f"means is taken as {self.partial.with_suffix('')}"
+                    f"{url}: cannot be fetched ({reason}); {kept} of it are kept, and "
+                    "the same command goes on from there. A file fetched by other "
+                    f"means is taken as {self.partial.path.with_suffix('')}"
                 )
             print(f"{url}: {reason}; trying again in {pause:g} s", flush=True)
             time.sleep(pause)
 
     def _attempt(self, url: str) -> None:
-        known = self._known(url)
-        if known is None:
-            self.forget()
-        held = self.held()
-        if known is not None and known.size == held:
+        if self.partial.version(url) is None:
+            self.partial.keep_better()
+        if self.partial.held() == self.size:
             return
-        headers = _headers(known, held)
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            if known is None or not held or not is_stale(response, known, held):
-                return self._receive(url, response, known if held else None)
-        self.forget()
-        self._attempt(url)
+        known = self.partial.version(url)
+        with self._get(url, known) as response:
+            if known is None or not is_stale(response, known, self.partial.held()):
+                return self._receive(url, response)
+        with self._get(url, None) as response:
+            self._receive(url, response)
 
-    def _receive(self, url: str, response: requests.Response, known: Version | None) -> None:
-        """Appends an answer to what is held of a known version, or starts where all is sent."""
-        _check_status(response, resumed=known is not None)
-        if known is None or response.status_code == requests.codes.ok:
-            self.forget()
-            known = version_of(url, response)
-        held = self.held()
-        rest = 0 if known.size is None else known.size - held
-        purpose = f"{self.partial.stem} and its files"
-        require_space(self.partial.parent, rest + self.reserve, purpose)
-        self._note.write_text(json.dumps(known))
-        self._write(response, held, known.size)
+    def _get(self, url: str, known: Version | None) -> requests.Response:
+        """An answer with all, or the rest of a known version, that can be of the wanted file."""
+        headers = _headers(known, self.partial.held())
+        response = requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
+        try:
+            _check_status(response, resumed=known is not None)
+            total = total_of(response)
+            if total not in (None, self.size):
+                raise self._another(url, f"{total} bytes")
+        except Exception:
+            response.close()
+            raise
+        return response
 
-    def _write(self, response: requests.Response, held: int, size: int | None) -> None:
+    def _another(self, url: str, what: str) -> UserError:
+        held = show_bytes(self.partial.held())
+        return UserError(
+            f"{url}: the server sends {what}, the catalogue says {self.size}: something on the way "
+            "answers in its place (a login page, a proxy), or the file has changed; what is held "
+            f"is kept ({held})"
+        )
+
+    def _receive(self, url: str, response: requests.Response) -> None:
+        """Appends the rest to what is held, or starts again where all is sent."""
+        again = response.status_code == requests.codes.ok
+        rest = self.size - (0 if again else self.partial.held())
+        purpose = f"{self.partial.path.stem} and its files"
+        require_space(self.partial.path.parent, rest + self.reserve, purpose)
+        if again:
+            self.partial.begin(version_of(url, response))
+        self._write(url, response)
+
+    def _write(self, url: str, response: requests.Response) -> None:
+        before = held = self.partial.held()
         bar = tqdm(
-            *(None, self.partial.stem, size),
+            *(None, self.partial.path.stem, self.size),
             initial=held,
             unit="B",
             unit_scale=True,
             disable=None,  # Only a terminal can draw it.
         )
         try:
-            with bar, self.partial.open("ab" if held else "wb") as file:
+            with bar, self.partial.path.open("ab") as file:
                 # Undecoded: some servers call a .tgz gzip-encoded, which is its own compression.
                 for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                    held += len(chunk)
+                    if held > self.size:
+                        break
                     file.write(chunk)
                     bar.update(len(chunk))
+            if held > self.size:
+                self.partial.cut(before)
         except OSError as error:
             raise UserError(
-                f"{self.partial}: cannot be written ({error.strerror}); what has come is kept: "
-                "make room and run the same command again"
+                f"{self.partial.path}: cannot be written ({error.strerror}); what has come is "
+                "kept: make room and run the same command again"
             ) from error
-        if size is not None and self.held() != size:
-            raise HTTPError(f"the connection ended after {self.held()} of {size} bytes")
-
-    def _known(self, url: str) -> Version | None:
-        """The version of what is held; None where that cannot be continued."""
-        known = None
-        with suppress(OSError, ValueError, TypeError):
-            known = Version(*json.loads(self._note.read_text()))
-        if known is None or known.url != url or known.validator is None:
-            return None
-        return known if known.size is None or self.held() <= known.size else None
+        if held > self.size:
+            self.partial.keep_better()
+            raise self._another(url, "more bytes")
+        if held < self.size:
+            raise HTTPError(f"the connection ended after {held} of {self.size} bytes")
 
 
 def _headers(known: Version | None, held: int) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
-    if known is not None and known.validator is not None and held:
+    if known is not None and known.validator is not None:
         headers |= {"Range": f"bytes={held}-", "If-Range": known.validator}
     return headers
 
@@ -163,7 +179,8 @@ def _check_status(response: requests.Response, *, resumed: bool) -> None:
     if status in _PASSING:
         raise HTTPError(answer)
     raise UserError(
-        f"{response.url}: {answer}; fetch the file by other means, or report the address"
+        f"{response.url}: {answer}; what is held is kept. Fetch the file by other means, or report "
+        "the address"
     )
 
 

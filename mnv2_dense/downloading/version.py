@@ -5,14 +5,15 @@ from typing import NamedTuple
 
 import requests
 
+_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+
 
 class Version(NamedTuple):
-    """What tells one state of a file on a server from another."""
+    """What tells one state of a file on a server from another of the same size."""
 
     url: str
     etag: str | None
     modified: str | None
-    size: int | None
 
     @property
     def validator(self) -> str | None:
@@ -26,21 +27,25 @@ class Version(NamedTuple):
 
 
 def version_of(url: str, response: requests.Response) -> Version:
-    """The version that an answer with the whole file is of."""
-    length = response.headers.get("Content-Length", "")
-    size = int(length) if length.isdecimal() else None
-    return Version(url, response.headers.get("ETag"), response.headers.get("Last-Modified"), size)
+    """The version that an answer is of."""
+    return Version(url, response.headers.get("ETag"), response.headers.get("Last-Modified"))
+
+
+def total_of(response: requests.Response) -> int | None:
+    """Bytes of the whole file, as an answer with all or a part of it says; None if it does not."""
+    if response.status_code == requests.codes.ok:
+        length = response.headers.get("Content-Length", "")
+        return int(length) if length.isdecimal() else None
+    given = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return None if given is None or given[2] == "*" else int(given[2])
 
 
 def is_stale(response: requests.Response, known: Version, held: int) -> bool:
     """Whether an answer to a request for the rest shows that the file is another one now."""
-    if response.status_code == requests.codes.requested_range_not_satisfiable:
-        return True
     if response.status_code != requests.codes.partial_content:
         return False
-    given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    if given is None or int(given[1]) != held:
+    given = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if given is None or given[1] is None or int(given[1]) != held:
         return True
-    size = None if given[2] == "*" else int(given[2])
-    new = version_of(known.url, response)._replace(size=size)
+    new = version_of(known.url, response)
     return any(None not in pair and pair[0] != pair[1] for pair in zip(new, known, strict=True))

@@ -1,25 +1,21 @@
 """Where data sets with boxes have their files: COCO's, VOC's and YOLO's layouts."""
 
-import json
-import mmap
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.coco_peek import json_files, peek
 from mnv2_dense.formats.layout_parts import (
     Section,
     join,
-    picture_in,
+    pictures_in,
     split_folders,
     split_of,
     subfolders,
 )
-from mnv2_dense.formats.yolo_yaml import find_yaml, read_yaml
+from mnv2_dense.formats.yolo_names import find_names, read_names
 from mnv2_dense.images import list_files
 
-_FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.){1,4096}")')
-_COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"', b'"bbox"')
 _COCO_2017 = ("annotations/instances_{0}2017.json", "{0}2017")
 _VOC_ANNOTATIONS = ("Annotations", "annotations", "labels", "xml", "")
 _VOC_IMAGES = ("JPEGImages", "images", "Images", "imgs", "")
@@ -78,56 +74,41 @@ def find_voc(folder: Path) -> Section | None:
 
 
 def find_yolo(folder: Path) -> Section | None:
-    """A data.yaml, or another YAML file with names.
+    """A data.yaml, or another YAML file with names; obj.data, or classes.txt beside labels.
 
     Raises:
         UserError: There are several, or it cannot be used.
     """
-    file = find_yaml(folder)
-    return None if file is None else Section("yolo", {}, has_val="val" in read_yaml(file).places)
+    file = find_names(folder)
+    if file is None:
+        return None
+    return Section("yolo", {}, has_val="val" in read_names(file, folder).places)
 
 
 def _instances_files(folder: Path) -> Iterator[tuple[str, str]]:
     """Instances files and the folders of their pictures, both relative to the folder."""
-    below = subfolders(folder)
-    for parent in ("", *below):
-        for name in sorted(list_files(folder / parent)):
-            picture = _first_picture(folder / parent / name) if name.endswith(".json") else None
-            if picture is not None:
-                file = join(parent, name)
-                yield file, _picture_folder(folder, file, picture)
+    files = {name: peek(folder / name) for name in json_files(folder)}
+    coco = [name for name in files if files[name].lacks is None]
+    for name in coco:
+        yield name, _picture_folder(folder, name, files[name].pictures)
+    empty = [name for name in files if split_of(name) and not (folder / name).stat().st_size]
+    if coco and empty:
+        raise UserError(f"{folder / empty[0]}: empty file, beside {coco[0]}")
 
 
-def _first_picture(file: Path) -> str | None:
-    """The first file_name of an instances file; None for any other JSON.
-
-    The text is searched, not parsed: COCO's has 450 MB.
-    """
-    if not file.stat().st_size:
-        return None
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        found = _FILE_NAME.search(text)
-        if found is None or any(text.find(key) < 0 for key in _COCO_KEYS):
-            return None
-        try:
-            return str(json.loads(found[1]))
-        except ValueError:
-            return None
-
-
-def _picture_folder(folder: Path, file: str, picture: str) -> str:
-    """The folder that has the picture, those first that the file's place and name speak for."""
+def _picture_folder(folder: Path, file: str, pictures: Sequence[str]) -> str:
+    """The folder of any of the pictures, those first that the file's place and name speak for."""
     parent, _, name = file.rpartition("/")
     split = split_of(file)
     nested = [join(each, deep) for each in subfolders(folder) for deep in subfolders(folder / each)]
     others = [*subfolders(folder), *nested]
     near = [each for each in others if split is not None and split_of(each) == split]
     for each in (parent, join(parent, "images"), name.removesuffix(".json"), *near, "", *others):
-        if (folder / each / picture).is_file():
+        if any((folder / each / picture).is_file() for picture in pictures):
             return each or "."
     raise UserError(
-        f"{folder}: the pictures of {file} were not found ({picture} in no folder here). Write a "
-        "config with data.train_images"
+        f"{folder}: the pictures of {file} were not found ({pictures[0]} in no folder "
+        "here). Write a config with data.train_images"
     )
 
 
@@ -137,7 +118,7 @@ def _voc_place(folder: Path, below: str) -> tuple[str, str] | None:
         files = list_files(folder / below / annotations)
         if any(name.lower().endswith(".xml") for name in files):
             for images in dict.fromkeys((*_VOC_IMAGES, annotations)):
-                if picture_in(folder / below / images) is not None:
+                if pictures_in(folder / below / images):
                     return join(below, annotations), join(below, images)
     return None
 

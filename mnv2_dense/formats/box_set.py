@@ -1,6 +1,6 @@
 """A detection data set in memory, whatever format it is stored in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class BoxSet:
             `segmentation`). A format without ids gives its `place` instead: `7.xml object 2`.
         problems: What the reader found. Records that it could not use are left out above.
         places: What the places of annotations are called.
+        extras: What else COCO's file has beside its three lists: `info`, `licenses`.
+        category_extras: By category_id, what else it says of a category: `supercategory`.
     """
 
     source: Path
@@ -36,11 +38,17 @@ class BoxSet:
     annotations: list[Record]
     problems: list[Problem] = field(default_factory=list)
     places: str = "annotation ids"
+    extras: Record = field(default_factory=dict)
+    category_extras: Mapping[int, Record] = field(default_factory=dict)
 
     def content(self) -> Record:
         """The set as COCO's instances files have it, with areas of boxes where there are none."""
-        categories = [{"id": number, "name": name} for number, name in self.categories]
+        categories = [
+            {"id": number, "name": name, **self.category_extras.get(number, {})}
+            for number, name in self.categories
+        ]
         return {
+            **self.extras,
             "images": self.images,
             "annotations": [_whole(entry) for entry in self.annotations],
             "categories": categories,

@@ -1,15 +1,17 @@
 """Reads COCO's instances files."""
 
 import json
-import math
-from collections.abc import Callable
+import posixpath
+from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
-from typing import TypeGuard
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
+from mnv2_dense.formats.coco_records import ANNOTATION_RULES, has_id, is_image, is_whole
 from mnv2_dense.formats.problems import Problem, errors_at
 from mnv2_dense.images import leaves_folder, missing_files
+from mnv2_dense.ops.texts import list_first
 from mnv2_dense.structures import Category
 
 HOW_TO_GET_COCO = (
@@ -49,7 +51,8 @@ def read_coco(annotation_file: Path, image_folder: Path) -> BoxSet:
         annotations = _referring(annotations, key, listed, sound, annotation_file, problems)
     missing = missing_files(image_folder, [image["file_name"] for image in images])
     title = f"{image_folder}: pictures named in {annotation_file} are missing:"
-    problems += errors_at("missing_picture", title, missing, f". {HOW_TO_GET_COCO}")
+    hint = f". {HOW_TO_GET_COCO}" if image_folder.name in ("train2017", "val2017") else ""
+    problems += errors_at("missing_picture", title, missing, hint)
     return BoxSet(
         annotation_file,
         image_folder,
@@ -57,7 +60,13 @@ def read_coco(annotation_file: Path, image_folder: Path) -> BoxSet:
         tuple(sorted(Category(entry["id"], entry["name"]) for entry in categories)),
         annotations,
         problems,
+        extras=_others(content, SECTIONS),
+        category_extras={entry["id"]: _others(entry, ("id", "name")) for entry in categories},
     )
+
+
+def _others(record: Record, known: Collection[str]) -> Record:
+    return {key: value for key, value in record.items() if key not in known}
 
 
 def _check_present(annotation_file: Path, image_folder: Path) -> None:
@@ -97,12 +106,12 @@ def _section(content: Record, key: str, file: Path, problems: list[Problem]) -> 
         raise UserError(f"{file}: '{key}' is no list")
     if not entries:
         raise UserError(f"{file}: empty annotation file ('{key}' has no entries)")
-    bad = [place for place, entry in enumerate(entries) if not _has_id(entry)]
+    bad = [place for place, entry in enumerate(entries) if not has_id(entry)]
     title = f"{file}: '{key}' has entries without a whole-number id, at positions"
     problems += errors_at("no_id", title, bad)
     first: dict[int, Record] = {}
     twice: list[int] = []
-    for entry in filter(_has_id, entries):
+    for entry in filter(has_id, entries):
         if first.setdefault(entry["id"], entry) is not entry:
             twice.append(entry["id"])
     problems += errors_at("duplicate_id", f"{file}: duplicate ids in '{key}':", twice)
@@ -110,14 +119,29 @@ def _section(content: Record, key: str, file: Path, problems: list[Problem]) -> 
 
 
 def _sound_images(entries: list[Record], file: Path, problems: list[Problem]) -> list[Record]:
-    bad = {image["id"] for image in entries if not _is_image(image)}
+    bad = {image["id"] for image in entries if not is_image(image)}
     title = f"{file}: no file_name, or no whole width and height of 1 or more, for image ids"
     problems += errors_at("bad_image_record", title, bad)
     whole = [image for image in entries if image["id"] not in bad]
     outside = {image["id"] for image in whole if leaves_folder(image["file_name"])}
     title = f"{file}: file_name leaves the image folder (absolute or '..') for image ids"
     problems += errors_at("outside_folder", title, outside)
-    return [image for image in whole if image["id"] not in outside]
+    return _different([image for image in whole if image["id"] not in outside], file, problems)
+
+
+def _different(images: list[Record], file: Path, problems: list[Problem]) -> list[Record]:
+    """The first image of every file: another could stand in train when this one is in val."""
+    same: dict[str, list[Record]] = defaultdict(list)
+    for image in images:
+        same[posixpath.normpath(image["file_name"])].append(image)
+    places = [
+        f"{name} (image ids {list_first([image['id'] for image in found])})"
+        for name, found in same.items()
+        if len(found) > 1
+    ]
+    title = f"{file}: several images have the same file_name:"
+    problems += errors_at("duplicate_file_name", title, places)
+    return [found[0] for found in same.values()]
 
 
 def _sound_categories(entries: list[Record], file: Path, problems: list[Problem]) -> list[Record]:
@@ -128,7 +152,7 @@ def _sound_categories(entries: list[Record], file: Path, problems: list[Problem]
 
 def _sound_annotations(entries: list[Record], file: Path, problems: list[Problem]) -> list[Record]:
     bad: set[int] = set()
-    for kind, title, sound in _ANNOTATION_RULES:
+    for kind, title, sound in ANNOTATION_RULES:
         found = [entry["id"] for entry in entries if not sound(entry)]
         problems += errors_at(kind, f"{file}: {title} for annotation ids", found)
         bad.update(found)
@@ -154,53 +178,4 @@ def _referring(
 
 
 def _refers(value: object, known: set[int]) -> bool:
-    return _is_whole(value) and value in known
-
-
-def _is_whole(value: object, least: int = -(2**63)) -> bool:
-    """Whether it is a whole number that fits 64 bits; JSON's true and false are not."""
-    return type(value) is int and least <= value < 2**63
-
-
-def _has_id(entry: object) -> TypeGuard[Record]:
-    return isinstance(entry, dict) and _is_whole(entry.get("id"))
-
-
-def _is_image(image: Record) -> bool:
-    name = image.get("file_name")
-    sides = [image.get("width"), image.get("height")]
-    return isinstance(name, str) and name != "" and all(_is_whole(side, 1) for side in sides)
-
-
-def _is_box(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 4:
-        return False
-    return all(type(number) is float or _is_whole(number) for number in value)
-
-
-def _is_area(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf
-
-
-_ANNOTATION_RULES: tuple[tuple[str, str, Callable[[Record], bool]], ...] = (
-    (
-        "bad_box_record",
-        "bbox is not four numbers (x, y, width, height)",
-        lambda entry: _is_box(entry.get("bbox")),
-    ),
-    (
-        "bad_iscrowd",
-        "iscrowd is neither 0 nor 1",
-        lambda entry: entry.get("iscrowd", 0) in (0, 1),
-    ),
-    (
-        "bad_difficult",
-        "difficult is neither 0 nor 1",
-        lambda entry: entry.get("difficult", 0) in (0, 1),
-    ),
-    (
-        "bad_area",
-        "area is no number of 0 or more",
-        lambda entry: _is_area(entry.get("area", 0)),
-    ),
-)
+    return is_whole(value) and value in known

@@ -1,22 +1,34 @@
 """Reads tables of class names and their colours in masks, as labelling tools write them."""
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.table_columns import (
+    DELIMITERS,
+    Color,
+    Line,
+    Row,
+    color_of,
+    is_header,
+    read_columns,
+)
 from mnv2_dense.ops.texts import list_first
 
-Color = tuple[int, int, int]
-
-TABLES = ("labelmap.txt", "class_dict.csv", "class_names.txt", "classes.txt")
-"""Names that tables have: CVAT's, CamVid's, labelme's, and others'."""
+TABLES = (
+    *("labelmap.txt", "class_dict.csv", "class_names.txt", "classes.txt"),
+    "train/_classes.csv",
+)
+"""Names that tables have: CVAT's, CamVid's, labelme's, others', and Roboflow's."""
 VOID_NAMES = ("void", "ignore", "ignored", "__ignore__")
 """Names, in lower case, of pixels that count for nothing."""
 _LEFT_OUT = "__ignore__"
 """labelme's first line: no class, but the mask value -1, which is stored as 255."""
+
+_VOID_ID = 255
+_CVAT = re.compile(r"(?P<name>[^:]*):(?P<color>[^:,]*,[^:]*)(:.*)?")
 
 MAX_BYTES = 100_000
 
@@ -27,16 +39,18 @@ class ColorTable(NamedTuple):
     Attributes:
         names: One per class.
         colors: RGB of every class; None for a list of names alone.
+        void: RGB of the line of id 255, which is no class.
     """
 
     names: tuple[str, ...]
     colors: tuple[Color, ...] | None
+    void: Color | None = None
 
     def split_void(self) -> tuple["ColorTable", Color | None]:
         """The table without the first class that is called void, and that one's colour."""
         void = [place for place, name in enumerate(self.names) if name.lower() in VOID_NAMES]
         if not void or self.colors is None:
-            return self, None
+            return self, self.void
         kept = [place for place in range(len(self.names)) if place != void[0]]
         names = tuple(self.names[place] for place in kept)
         colors = tuple(self.colors[place] for place in kept)
@@ -64,30 +78,73 @@ def find_table(root: Path) -> Path | None:
 def read_table(path: Path) -> ColorTable:
     """Names, and colours where there are any: a class per line, in the order of mask values.
 
-    Lines are CVAT's `name:r,g,b:parts:actions`, CSV's `name,r,g,b` (a header is passed over), or
-    a name alone. Empty lines and those that begin with # do not count.
+    Lines are CVAT's `name:r,g,b:parts:actions`, CSV's `name,r,g,b` (split by comma, semicolon or
+    tab), or a name alone. A header may name the columns in another order, and one of ids, which
+    then are the mask values. Empty lines and those that begin with # do not count.
 
     Raises:
-        UserError: It cannot be read, holds a line of another form, fewer than two classes, or a
-            name or colour twice.
+        UserError: It cannot be read, holds a line of another form, fewer than two classes, a
+            name or colour twice, or ids with gaps.
     """
-    rows = [_row(line, path) for line in _lines(path)]
-    if len(rows) > 1 and rows[0][1] is None and rows[1][1] is not None:
-        rows = rows[1:]
-    rows = [row for row in rows if row[0] != _LEFT_OUT or row[1] is not None]
-    names = tuple("background" if name == "_background_" else name for name, _ in rows)
-    colors = [color for _, color in rows if color is not None]
-    if len(names) < 2 or len(colors) not in (0, len(names)):
+    lines = _lines(path)
+    rows = [row for row in _rows(lines, path) if row.name != _LEFT_OUT or row.color is not None]
+    void = [row for row in rows if row.number == _VOID_ID and row.name.lower() in VOID_NAMES]
+    rows = _by_number([row for row in rows if row not in void], path)
+    names = tuple("background" if row.name == "_background_" else row.name for row in rows)
+    colors = [row.color for row in rows if row.color is not None]
+    if len(names) < 2:
         raise UserError(
             f"{path}: not a table of classes (two lines or more of name:r,g,b or name,r,g,b, or "
             "of names alone)"
         )
     _refuse_doubled(names, "names", path)
     _refuse_doubled(colors, "colours", path)
-    return ColorTable(names, tuple(colors) or None)
+    return ColorTable(names, tuple(colors) or None, void[0].color if void else None)
 
 
-def _lines(path: Path) -> list[str]:
+def _rows(lines: Sequence[Line], path: Path) -> list[Row]:
+    if any(_CVAT.fullmatch(text) for _, text in lines):
+        return [_cvat_row(text, f"{path} line {number}") for number, text in lines]
+    if lines and any(each in lines[0][1] for each in DELIMITERS):
+        return read_columns(lines, path)
+    if lines and is_header([lines[0][1]]):
+        lines = lines[1:]
+    for number, text in lines:
+        if any(each in text for each in DELIMITERS) or re.search(r"\d+\s+\d+\s+\d+", text):
+            raise UserError(
+                f"{path} line {number}: {text!r} is no name alone, as the first line is, and no "
+                "name,r,g,b"
+            )
+    if lines and all(re.match(r"\d+[\s:=]", text) for _, text in lines):
+        raise UserError(
+            f"{path}: numbers before the names; write id,name in a line each, below the header "
+            "id,name"
+        )
+    return [Row(text) for _, text in lines]
+
+
+def _cvat_row(text: str, place: str) -> Row:
+    found = _CVAT.fullmatch(text)
+    if found is None:
+        raise UserError(f"{place}: {text!r} is no name:r,g,b, as other lines are")
+    return Row(found["name"].strip(), color_of(found["color"].split(","), place))
+
+
+def _by_number(rows: Sequence[Row], path: Path) -> list[Row]:
+    """In the order of their ids, where they have ids."""
+    numbers = [row.number for row in rows if row.number is not None]
+    _refuse_doubled(numbers, "ids", path)
+    highest = min(max(numbers, default=-1), _VOID_ID)
+    gaps = sorted(set(range(highest + 1)) - set(numbers))
+    if gaps:
+        raise UserError(
+            f"{path}: ids are the values in the masks and count from 0 up, but no line has "
+            f"{list_first(gaps)}; add lines for them"
+        )
+    return sorted(rows, key=lambda row: row.number or 0)
+
+
+def _lines(path: Path) -> list[Line]:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
@@ -95,29 +152,8 @@ def _lines(path: Path) -> list[str]:
         raise UserError(f"{path}: cannot be read as a table of classes ({error})") from error
     if len(text) > MAX_BYTES:
         raise UserError(f"{path}: more than {MAX_BYTES:,} bytes, so not a table of classes")
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def _row(line: str, path: Path) -> tuple[str, Color | None]:
-    """Name and colour of a line; no colour where the line has none, as a header has."""
-    cvat = line.split(":")
-    if len(cvat) >= 2 and (color := _color(cvat[1].split(","), path)) is not None:
-        return cvat[0].strip(), color
-    columns = next(csv.reader(io.StringIO(line), skipinitialspace=True), [""])
-    if len(columns) >= 4 and (color := _color(columns[1:4], path)) is not None:
-        return columns[0].strip(), color
-    return line, None
-
-
-def _color(texts: Sequence[str], path: Path) -> Color | None:
-    try:
-        numbers = [int(text) for text in texts]
-    except ValueError:
-        return None
-    if len(numbers) != 3 or not all(0 <= number <= 255 for number in numbers):
-        raise UserError(f"{path}: {','.join(texts)} is no colour of three numbers from 0 to 255")
-    return numbers[0], numbers[1], numbers[2]
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
 
 def _is_table(path: Path) -> bool:

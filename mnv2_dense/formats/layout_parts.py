@@ -1,6 +1,7 @@
 """What all layouts of data sets are found by."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,12 @@ def subfolders(folder: Path) -> list[str]:
     )
 
 
+def named_folders(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those folders directly in a folder that have a name in any case, in the names' order."""
+    present = subfolders(folder) if folder.is_dir() else []
+    return [each for name in names for each in present if each.lower() == name]
+
+
 def split_folders(folder: Path) -> dict[str, str]:
     """The folders of `train` and `val` in a folder."""
     present = subfolders(folder) if folder.is_dir() else []
@@ -52,9 +59,9 @@ def split_of(name: str) -> str | None:
     return None
 
 
-def picture_in(folder: Path) -> str | None:
-    """The first picture directly in a folder."""
-    return next(iter(sorted(filter(is_picture, list_files(folder)))), None)
+def pictures_in(folder: Path) -> list[str]:
+    """The pictures directly in a folder, sorted."""
+    return sorted(filter(is_picture, list_files(folder)))
 
 
 def join(*parts: str) -> str:

@@ -7,7 +7,14 @@ from typing import Any
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_layouts import find_coco, find_voc, find_yolo
 from mnv2_dense.formats.layout_parts import Section
-from mnv2_dense.formats.mask_layouts import find_cityscapes, find_folders, find_voc_masks
+from mnv2_dense.formats.mask_layouts import (
+    find_camvid,
+    find_cityscapes,
+    find_folders,
+    find_roboflow,
+    find_voc_masks,
+)
+from mnv2_dense.formats.near_misses import near_misses
 
 VAL_SHARE = 0.2
 """Drawn for validation where a data set has no split of its own."""
@@ -19,11 +26,13 @@ _BOXES: Finders = {
         find_coco
     ),
     "VOC (Annotations/*.xml with JPEGImages/ or images/, or *.xml beside pictures)": find_voc,
-    "YOLO (a data.yaml with names)": find_yolo,
+    "YOLO (a data.yaml with names, obj.data, or classes.txt beside images/ and labels/)": find_yolo,
 }
 _MASKS: Finders = {
     "VOC (JPEGImages/ and SegmentationClass/)": find_voc_masks,
     "Cityscapes (leftImg8bit/ and gtFine/)": find_cityscapes,
+    "CamVid (train/ and train_labels/*_L.png)": find_camvid,
+    "Roboflow (train/*.jpg with *_mask.png beside them)": find_roboflow,
     "folders of pictures and masks (images/ and masks/ or labels/ with a .png for every picture, "
     "each with or without train/ and val/; or train/ and trainannot/)": find_folders,
 }
@@ -69,7 +78,8 @@ def recognise(folder: Path, task: str | None = None) -> dict[str, Any]:
         looked.update(dict.fromkeys(found))
     raise UserError(
         f"{folder}: no data set of a known format in this folder; looked for "
-        f"{'; '.join(looked)}. Give the data set's own folder, or write a config with its paths"
+        f"{'; '.join(looked)}. {near_misses(folder)}Give the data set's own folder, or "
+        "write a config with its paths"
     )
 
 

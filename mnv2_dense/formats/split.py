@@ -1,9 +1,12 @@
 """A validation share drawn from one set of pictures."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mnv2_dense.errors import UserError
+
+Choice = Callable[[Sequence[str]], Sequence[int]]
+"""Takes the names of all pictures of a set, and returns the positions of those wanted."""
 
 
 def draw_split(names: Sequence[str], share: float, seed: int) -> dict[str, list[int]]:
@@ -19,7 +22,10 @@ def draw_split(names: Sequence[str], share: float, seed: int) -> dict[str, list[
 
     Raises:
         UserError: There are fewer than two pictures.
+        ValueError: A name stands twice: its picture could come into both parts.
     """
+    if len(set(names)) != len(names):
+        raise ValueError("names of pictures stand twice")
     if len(names) < 2:
         raise UserError(
             f"data.val_share={share:g} draws from two pictures or more, and there are {len(names)}"
@@ -30,4 +36,5 @@ def draw_split(names: Sequence[str], share: float, seed: int) -> dict[str, list[
 
 
 def _rank(name: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
+    # Names of files that are no UTF-8, and JSON's "\ud800", hold lone surrogates.
+    return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogatepass")).digest()

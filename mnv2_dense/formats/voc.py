@@ -1,23 +1,23 @@
 """Reads Pascal VOC's XML files."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
-from mnv2_dense.formats.picture_files import is_picture, list_below, read_sizes, stem_of
+from mnv2_dense.formats.picture_files import read_sizes
 from mnv2_dense.formats.problems import Level, Problem, errors_at
+from mnv2_dense.formats.split import Choice
 from mnv2_dense.formats.voc_list import read_keys
+from mnv2_dense.formats.voc_places import (
+    HOW_TO_GET_VOC,
+    check_present,
+    find_pictures,
+    find_xml_files,
+)
 from mnv2_dense.formats.voc_xml import VocFile, read_folder
 from mnv2_dense.structures import Category
-
-HOW_TO_GET_VOC = (
-    "To get Pascal VOC 2012, run tools/download_data.py voc. For data of your own, name the "
-    "folders in data.train_images and data.train_annotations, and the list in data.train_list "
-    "(null takes all)"
-)
 
 
 class _Entry(NamedTuple):
@@ -33,6 +33,7 @@ def read_voc(
     names: Sequence[str],
     *,
     upright: bool = False,
+    choose: Choice | None = None,
 ) -> BoxSet:
     """The pictures and boxes of a folder of XML files.
 
@@ -47,6 +48,7 @@ def read_voc(
             (ImageSets/Main/train.txt), in the order wanted. None takes every XML file, sorted.
         names: The classes; objects of others are left out. Category ids count them from 1.
         upright: Whether boxes were drawn on pictures as EXIF turns them.
+        choose: Which of the pictures are read; None reads all.
 
     Returns:
         All that can be used; what cannot stands in its `problems`. Ids count from 1.
@@ -55,9 +57,9 @@ def read_voc(
         UserError: A folder or the list is missing, there are no XML files, or the list cannot be
             read, is empty, or is one of a single class.
     """
-    _check_present(annotations, images, list_file)
-    xml_files = _xml_files(annotations)
-    pictures = _pictures(images)
+    check_present(annotations, images, list_file)
+    xml_files = find_xml_files(annotations)
+    pictures = find_pictures(images)
     problems: list[Problem] = []
     if list_file is None:
         keys = sorted(xml_files)
@@ -65,12 +67,17 @@ def read_voc(
         title = f"{images}: pictures without an XML file in {annotations}, left out:"
         problems += errors_at("unannotated_picture", title, bare, level=Level.PROBLEM)
     else:
-        keys = read_keys(list_file, problems)
-        lost = [f"{key}.xml" for key in keys if key not in xml_files]
+        keys = read_keys(list_file, xml_files, problems)
+        bare = [f"{key}.xml" for key in keys if key not in xml_files]
         title = f"{annotations}: XML files of pictures named in {list_file} are missing:"
-        problems += errors_at("missing_annotation", title, lost)
-    chosen = {key: xml_files[key] for key in keys if key in xml_files}
-    contents = read_folder(annotations, chosen, problems)
+        problems += errors_at("missing_annotation", title, bare)
+    lost = [key for key in keys if key in xml_files and key not in pictures]
+    title = f"{images}: pictures of XML files in {annotations} are missing:"
+    problems += errors_at("missing_picture", title, lost, f". {HOW_TO_GET_VOC}")
+    keys = [key for key in keys if key in xml_files and key in pictures]
+    if choose is not None:
+        keys = [keys[position] for position in choose([pictures[key][0] for key in keys])]
+    contents = read_folder(annotations, {key: xml_files[key] for key in keys}, problems)
     entries = _with_pictures(annotations, images, contents, xml_files, pictures, problems)
     records, entries = _image_records(annotations, images, entries, upright, problems)
     boxes = _annotations(annotations, entries, names, problems)
@@ -92,39 +99,12 @@ def class_names(folders: Iterable[Path]) -> tuple[str, ...]:
         raise UserError(f"not found: annotation folder {' and '.join(missing)}. {HOW_TO_GET_VOC}")
     found: set[str] = set()
     for folder in folders:
-        contents = read_folder(folder, _xml_files(folder), [])
+        contents = read_folder(folder, find_xml_files(folder), [])
         found.update(each.name for content in contents.values() for each in content.objects)
     if not found:
         places = " and ".join(map(str, folders))
         raise UserError(f"{places}: no objects in the XML files, so no classes; set data.classes")
     return tuple(sorted(found))
-
-
-def _check_present(annotations: Path, images: Path, list_file: Path | None) -> None:
-    missing = []
-    if not annotations.is_dir():
-        missing.append(f"annotation folder {annotations}")
-    if not images.is_dir():
-        missing.append(f"image folder {images}")
-    if list_file is not None and not list_file.is_file():
-        missing.append(f"list of pictures {list_file}")
-    if missing:
-        raise UserError(f"not found: {' and '.join(missing)}. {HOW_TO_GET_VOC}")
-
-
-def _xml_files(folder: Path) -> dict[str, str]:
-    """Names of the XML files by key: the name without its extension."""
-    names = [name for name in list_below(folder) if name.lower().endswith(".xml")]
-    if not names:
-        raise UserError(f"{folder}: no XML files in this folder. {HOW_TO_GET_VOC}")
-    return {stem_of(name): name for name in names}
-
-
-def _pictures(folder: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in filter(is_picture, list_below(folder)):
-        found[stem_of(name)].append(name)
-    return dict(found)
 
 
 def _with_pictures(
@@ -135,24 +115,19 @@ def _with_pictures(
     pictures: Mapping[str, list[str]],
     problems: list[Problem],
 ) -> list[_Entry]:
-    """Those of the files that have their picture, one."""
-    lost: list[str] = []
+    """Those of the files that have one picture; every one has some."""
     several: list[str] = []
     renamed: list[str] = []
     entries: list[_Entry] = []
     for key, content in contents.items():
-        found = pictures.get(key, [])
+        found = pictures[key]
         same = [name for name in found if name.rpartition("/")[2] == content.filename]
-        if not found:
-            lost.append(key)
-        elif len(found) > 1 and not same:
+        if len(found) > 1 and not same:
             several.append(" and ".join(found))
         else:
             entries.append(_Entry(xml_files[key], (same or found)[0], content))
             if content.filename and not same:
                 renamed.append(f"{xml_files[key]} ({content.filename!r})")
-    title = f"{images}: pictures of XML files in {annotations} are missing:"
-    problems += errors_at("missing_picture", title, lost, f". {HOW_TO_GET_VOC}")
     title = f"{images}: several pictures of one name:"
     problems += errors_at("ambiguous_picture", title, several)
     title = f"{annotations}: <filename> is not the picture's name; taken by the XML file's name:"

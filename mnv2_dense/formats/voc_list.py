@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from mnv2_dense.errors import UserError
@@ -13,19 +14,25 @@ _OF_A_CLASS = re.compile(r"\S+\s+(?:-1|0|1)")
 """A line of VOC's lists of one class: whether a picture has it."""
 
 
-def read_keys(file: Path, problems: list[Problem]) -> list[str]:
+def read_keys(file: Path, known: Collection[str], problems: list[Problem]) -> list[str]:
     """The pictures of a list, each once, without their extensions; adds what is wrong with it.
+
+    Args:
+        file: The list.
+        known: Keys that there are: a line that is one stands for it, whatever it looks like
+            (`p.jpg` of p.jpg.png, `photo 1`).
+        problems: Added to.
 
     Raises:
         UserError: It cannot be read, is empty, or is one of a single class.
     """
     lines = read_list(file)
-    if all(_OF_A_CLASS.fullmatch(line) for line in lines):
+    if all(_OF_A_CLASS.fullmatch(line) and line not in known for line in lines):
         raise UserError(
             f"{file}: a list of one class (-1, 0 or 1 behind every picture); give the list of all "
             "pictures (ImageSets/Main/train.txt), and data.classes to train on one class"
         )
-    counts = Counter(_key_of_line(line) for line in lines)
+    counts = Counter(line if line in known else _key_of_line(line) for line in lines)
     twice = [key for key in counts if counts[key] > 1]
     title = f"{file}: pictures listed twice, taken once:"
     problems += errors_at("listed_twice", title, twice, level=Level.PROBLEM)

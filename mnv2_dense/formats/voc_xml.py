@@ -1,12 +1,15 @@
 """One of Pascal VOC's XML files, whoever wrote it."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from mnv2_dense.formats.box_set import Record
+from mnv2_dense.formats.numbers import parse_number
 from mnv2_dense.formats.problems import Problem, errors_at
+from mnv2_dense.formats.stamps import Stamp, stamp_of
 from mnv2_dense.structures import ImageSize
 
 MAX_BYTES = 4 << 20
@@ -55,7 +58,7 @@ class VocFile(NamedTuple):
 
 
 def read_xml(file: Path) -> VocFile:
-    """The picture and the objects of a file.
+    """The picture and the objects of a file, which is kept as it was read: see `forget`.
 
     VOC counts pixels from 1 and its boxes include the last one: the left and top edges are a pixel
     less than it says (as in detectron2). Boxes are not judged here. Parts of objects are passed
@@ -65,6 +68,16 @@ def read_xml(file: Path) -> VocFile:
         XmlError: It cannot be read, is no complete XML, declares a document type (VOC's files have
             none, and entities can be bombs), is too large, or holds something else.
     """
+    return _read_state(file, stamp_of(file))
+
+
+def forget() -> None:
+    """Gives back the memory of the files that were read."""
+    _read_state.cache_clear()
+
+
+@cache  # The classes are looked for in all files before one is used.
+def _read_state(file: Path, stamp: Stamp) -> VocFile:
     root = _parse(file)
     if root.tag != "annotation":
         raise XmlError(f"the outermost element is <{root.tag}>, not VOC's <annotation>")
@@ -122,7 +135,7 @@ def _size(element: ElementTree.Element | None) -> ImageSize | None:
     if element is None:
         return None
     try:
-        height, width = (float(_text(element, key)) for key in ("height", "width"))
+        height, width = (parse_number(_text(element, key)) for key in ("height", "width"))
     except ValueError:
         return None
     whole = all(side.is_integer() and 1 <= side < 2**31 for side in (height, width))
@@ -144,7 +157,7 @@ def _object(number: int, element: ElementTree.Element) -> VocObject:
 def _number(box: ElementTree.Element, key: str) -> float:
     text = _text(box, key)
     try:
-        return float(text)
+        return parse_number(text)
     except ValueError:
         raise XmlError(f"<{key}> is {text[:40]!r}, no number" if text else f"no <{key}>") from None
 

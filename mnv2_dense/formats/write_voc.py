@@ -1,17 +1,21 @@
 """Writes Pascal VOC's XML files."""
 
 import xml.etree.ElementTree as ElementTree
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from mnv2_dense.formats.box_set import BoxSet, Record
 from mnv2_dense.formats.written import (
     Splits,
     Written,
+    check_class_names,
+    describe_fields,
     describe_ids,
     describe_lost,
+    describe_renamed,
     finite,
     flat_keys,
+    suffix_of,
 )
 
 _LOST = {
@@ -21,6 +25,7 @@ _LOST = {
     "project reads",
 }
 _OWN = ("pose", "truncated", "difficult", "occluded")
+_NAMES = "VOC's have no folders, differ in more than the extension and are a line of a list each"
 
 
 def write_voc(splits: Splits, out: Path) -> Written:
@@ -32,25 +37,34 @@ def write_voc(splits: Splits, out: Path) -> Written:
     Args:
         splits: The data set.
         out: An existing folder.
+
+    Raises:
+        UserError: A class's name is no text of one line, or a picture has no extension and cannot
+            be read.
     """
+    check_class_names(splits)
     (out / "Annotations").mkdir()
     (out / "ImageSets" / "Main").mkdir(parents=True)
     pictures: list[tuple[Path, Path]] = []
+    renamed: list[tuple[str, str]] = []
     keys = flat_keys(splits)
     for split, boxes in splits.items():
         annotations: dict[int, list[Record]] = defaultdict(list)
         for entry in finite(boxes.annotations):
             annotations[entry["image_id"]].append(entry)
         for key, image in zip(keys[split], boxes.images, strict=True):
-            name = key + Path(image["file_name"]).suffix
+            picture = boxes.image_folder / image["file_name"]
+            name = key + suffix_of(picture)
             root = _document(name, image, annotations[image["id"]], boxes)
             ElementTree.indent(root)
             file = out / "Annotations" / f"{key}.xml"
             ElementTree.ElementTree(root).write(file, encoding="utf-8")
-            pictures.append((boxes.image_folder / image["file_name"], out / "JPEGImages" / name))
+            pictures.append((picture, out / "JPEGImages" / name))
+            renamed.append((image["file_name"], name))
         listed = "".join(f"{key}\n" for key in keys[split])
         (out / "ImageSets" / "Main" / f"{split}.txt").write_text(listed, encoding="utf-8")
-    lost = [*describe_ids(splits), *describe_lost(splits, _LOST), *_empty(splits)]
+    lost = [*describe_ids(splits), *describe_lost(splits, _LOST), *_empty(splits), *_merged(splits)]
+    lost += [*describe_fields(splits, (*_LOST, *_OWN)), *describe_renamed(renamed, _NAMES)]
     return Written({"format": "voc"}, pictures, lost)
 
 
@@ -96,3 +110,10 @@ def _empty(splits: Splits) -> list[str]:
         names -= {by_id[entry["category_id"]] for entry in finite(boxes.annotations)}
     listed = ", ".join(sorted(names))
     return [f"classes without a box: {listed}; name all in data.classes"] if names else []
+
+
+def _merged(splits: Splits) -> list[str]:
+    """Categories that differ in their ids alone."""
+    counts = [Counter(name for _, name in boxes.categories) for boxes in splits.values()]
+    names = {name for found in counts for name in found if found[name] > 1}
+    return [f"categories of one name, now one class: {', '.join(sorted(names))}"] if names else []

@@ -1,13 +1,23 @@
 """Writes YOLO's text files."""
 
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
-from mnv2_dense.formats.written import Splits, Written, describe_ids, describe_lost, finite
+from mnv2_dense.formats.written import (
+    Splits,
+    Written,
+    check_class_names,
+    describe_fields,
+    describe_ids,
+    describe_lost,
+    describe_renamed,
+    finite,
+    visible_name,
+)
 
 _LOST = {
     "segmentation": "{} outlines (segmentation): YOLO's files of boxes have none",
@@ -17,10 +27,14 @@ _LOST = {
     "truncated": "{} marks of truncated objects",
     "occluded": "{} marks of occluded objects",
 }
+_NAMES = "readers find pictures by their extensions, and pass over hidden ones"
 
 
 def write_yolo(splits: Splits, out: Path) -> Written:
     """Writes data.yaml and labels/SPLIT/NAME.txt; pictures belong into images/SPLIT/.
+
+    Readers replace the last folder `images` of a picture's path: the labels of
+    images/SPLIT/images/NAME are written to images/SPLIT/labels.
 
     A line is `class cx cy w h`, in shares of the picture with twelve digits. Boxes are clipped to
     the picture, since readers refuse shares outside of 0 to 1.
@@ -30,11 +44,14 @@ def write_yolo(splits: Splits, out: Path) -> Written:
         out: An existing folder.
 
     Raises:
-        UserError: Two pictures of a folder differ in their extension alone.
+        UserError: Two pictures of a folder differ in their extension alone, a class's name is no
+            text of one line, or a picture has no extension and cannot be read.
     """
+    check_class_names(splits)
     names: dict[int, str] = {}
     data: dict[str, object] = {}
     pictures: list[tuple[Path, Path]] = []
+    renamed: list[tuple[str, str]] = []
     cut = dropped = 0
     for split, boxes in splits.items():
         names = dict(enumerate(category.name for category in boxes.categories))
@@ -42,7 +59,9 @@ def write_yolo(splits: Splits, out: Path) -> Written:
         lines = _Lines(boxes)
         for image in boxes.images:
             name = image["file_name"]
-            target = (out / "labels" / split / name).with_suffix(".txt")
+            picture = boxes.image_folder / name
+            place = f"images/{split}/{visible_name(picture, name)}"
+            target = out / _labels_of(place)
             if target.exists():
                 raise UserError(
                     f"{boxes.source}: {name} and another picture of that name would share a label "
@@ -50,14 +69,22 @@ def write_yolo(splits: Splits, out: Path) -> Written:
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(lines.of(image), encoding="utf-8")
-            pictures.append((boxes.image_folder / name, out / "images" / split / name))
+            pictures.append((picture, out / place))
+            renamed.append((name, place.removeprefix(f"images/{split}/")))
         cut, dropped = cut + lines.clipped, dropped + lines.dropped
     text = yaml.safe_dump({**data, "names": names}, sort_keys=False, allow_unicode=True)
     (out / "data.yaml").write_text(text, encoding="utf-8")
     lost = [*describe_ids(splits), *describe_lost(splits, _LOST)]
+    lost += [*describe_fields(splits, _LOST), *describe_renamed(renamed, _NAMES)]
     lost += [f"{cut} boxes: clipped to their pictures"] if cut else []
     lost += [f"{dropped} boxes without area inside their picture: left out"] if dropped else []
     return Written({"format": "yolo"}, pictures, lost)
+
+
+def _labels_of(picture: str) -> str:
+    parent, _, name = f"/{picture}".rpartition("/")
+    before, _, after = f"{parent}/".rpartition("/images/")
+    return f"{before}/labels/{after}{PurePosixPath(name).stem}.txt".removeprefix("/")
 
 
 class _Lines:

@@ -1,22 +1,34 @@
 """Reads YOLO's text files."""
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
-from mnv2_dense.formats.picture_files import read_sizes
+from mnv2_dense.formats.picture_files import is_picture, read_sizes, stem_of
 from mnv2_dense.formats.problems import Level, Problem, errors_at
+from mnv2_dense.formats.split import Choice
 from mnv2_dense.formats.yolo_labels import Finding, read_labels
+from mnv2_dense.formats.yolo_names import find_names, read_names
 from mnv2_dense.formats.yolo_places import Place, find_labels, find_pictures
-from mnv2_dense.formats.yolo_yaml import DataYaml, find_yaml, read_yaml
+from mnv2_dense.formats.yolo_yaml import DataYaml
+from mnv2_dense.images import list_files
 from mnv2_dense.structures import Category, ImageSize
+
+NO_LABELS = {"classes.txt"}
+"""The file of class names that labelImg writes beside its labels."""
 
 
 def read_yolo(
-    root: Path, split: str, images: str | None, names: Sequence[str] | None, *, upright: bool
+    root: Path,
+    split: str,
+    images: str | None,
+    names: Sequence[str] | None,
+    *,
+    upright: bool,
+    choose: Choice | None = None,
 ) -> BoxSet:
     """The pictures and boxes of a split of a data set with a data.yaml.
 
@@ -24,11 +36,13 @@ def read_yolo(
     size in the picture's header.
 
     Args:
-        root: The folder with a data.yaml (or one file *.yaml that has `names`), or that file.
+        root: The folder with a data.yaml (or one file *.yaml that has `names`; or Darknet's
+            obj.data, or classes.txt), or that file.
         split: `train` or `val`.
         images: Folder of the split's pictures below `root`, or a list of them; None asks data.yaml.
         names: The classes in the order of their numbers, where there is no data.yaml.
         upright: Whether boxes were drawn on pictures as EXIF turns them.
+        choose: Which of the split's pictures are read; None reads all.
 
     Returns:
         All that can be used; what cannot stands in its `problems`. Image ids count from 1 in the
@@ -43,8 +57,8 @@ def read_yolo(
     classes = names if data is None else data.names
     if classes is None or (images is None and data is None):
         raise UserError(
-            f"{root}: no data.yaml with names in it; write one, or set data.classes and "
-            f"data.{split}_images"
+            f"{root}: no data.yaml with names in it, obj.data or classes.txt; write one, or "
+            f"set data.classes and data.{split}_images"
         )
     pictures = find_pictures(folder, split, images, data)
     problems: list[Problem] = []
@@ -52,8 +66,14 @@ def read_yolo(
     if not any(place.labelled for place in places):
         looked = " and ".join(sorted({str(place.labels.parent) for place in places})[:5])
         raise UserError(f"{root}: no label file of a {split} picture (looked in {looked or root})")
+    lists = {Path(name).name for name in _named(images, data)}
+    title = f"{root}: label files without a picture, left out:"
+    problems += errors_at("unused_label", title, _unused(places, lists), level=Level.PROBLEM)
+    image_folder = Path(os.path.commonpath([place.picture.parent for place in places]))
+    if choose is not None:
+        keys = [place.picture.relative_to(image_folder).as_posix() for place in places]
+        places = [places[position] for position in choose(keys)]
     places, sizes = _with_sizes(places, upright, problems)
-    image_folder = Path(os.path.commonpath([place.picture.parent for place in places] or [folder]))
     records = [
         _image_record(number, place.picture.relative_to(image_folder), size)
         for number, (place, size) in enumerate(zip(places, sizes, strict=True), start=1)
@@ -67,8 +87,8 @@ def read_yolo(
 def _data_yaml(root: Path) -> DataYaml | None:
     if not root.exists():
         raise UserError(f"{root}: no such folder or data.yaml (data.root)")
-    file = root if root.is_file() else find_yaml(root)
-    return None if file is None else read_yaml(file)
+    file = root if root.is_file() else find_names(root)
+    return None if file is None else read_names(file, root.parent if root.is_file() else root)
 
 
 def _present(pictures: Sequence[Path], root: Path, problems: list[Problem]) -> list[Path]:
@@ -81,6 +101,27 @@ def _present(pictures: Sequence[Path], root: Path, problems: list[Problem]) -> l
     title = f"{root}: listed pictures are missing:"
     problems += errors_at("missing_picture", title, sorted(missing))
     return [path for path in counts if path not in missing]
+
+
+def _named(images: str | None, data: DataYaml | None) -> list[str]:
+    """Folders and lists of pictures of any split."""
+    named = [] if data is None else [name for names in data.places.values() for name in names]
+    return named if images is None else [*named, images]
+
+
+def _unused(places: Sequence[Place], lists: Collection[str]) -> list[Path]:
+    """Label files in the folders of the labels that belong to no picture, of whatever split."""
+    parents: dict[Path, set[Path]] = defaultdict(set)
+    for place in places:
+        parents[place.labels.parent].add(place.picture.parent)
+    found: list[Path] = []
+    for folder, around in parents.items():
+        stems = {stem_of(name) for each in around for name in list_files(each) if is_picture(name)}
+        for name in sorted(list_files(folder) - NO_LABELS - set(lists)):
+            known = name.startswith(".") or stem_of(name) in stems
+            if name.endswith(".txt") and not known:
+                found.append(folder / name)
+    return found
 
 
 def _with_sizes(

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from mnv2_dense.formats.numbers import parse_number
 from mnv2_dense.formats.problems import Level
 
 MAX_BYTES = 16 << 20
@@ -78,7 +79,7 @@ def read_labels(file: Path, num_classes: int) -> tuple[list[Label], list[Finding
 def _parse(columns: list[str], num_classes: int) -> tuple[int, tuple[float, ...]]:
     _check_columns(len(columns))
     try:
-        label, *values = map(float, columns)
+        label, *values = map(parse_number, columns)
     except ValueError:
         title = "lines that are not numbers:"
         raise LineError("bad_line", title, " ".join(columns)[:60]) from None

@@ -75,15 +75,18 @@ def find_labels(pictures: Sequence[Path]) -> list[Place]:
 
 
 def _label_folder(parent: str) -> str:
-    before, images, after = f"{parent}/".rpartition("/images/")
-    folder = os.path.normpath(f"{before}/labels/{after}")
-    return folder if images and Path(folder).is_dir() else parent
+    for name, beside in (("images", "labels"), ("Images", "Labels")):
+        before, images, after = f"{parent}/".rpartition(f"/{name}/")
+        folder = os.path.normpath(f"{before}/{beside}/{after}")
+        if images and Path(folder).is_dir():
+            return folder
+    return parent
 
 
 def _resolve(name: str, bases: Sequence[Path], split: str) -> Path:
     tried: dict[Path, None] = {}
     for base in bases:
-        for each in (name, name.removeprefix("../")):
+        for each in (*_variants(name), _variants(name)[0].removeprefix("../")):
             place = _absolute(base / each)
             if place.is_dir() or (place.is_file() and place.suffix.lower() == ".txt"):
                 return place
@@ -105,9 +108,20 @@ def _listed(file: Path, bases: Sequence[Path]) -> list[Path]:
     found = []
     for line in read_list(file):
         starts = [file.parent] if line.startswith("./") else [*bases, file.parent]
-        paths = [_absolute(start / line) for start in starts]
-        found.append(next((path for path in paths if path.is_file()), paths[0]))
+        found.append(first_file(line, starts))
     return found
+
+
+def first_file(name: str, bases: Sequence[Path]) -> Path:
+    """The first of the paths that a name may stand for that is a file, or else the first."""
+    paths = [_absolute(base / each) for base in bases for each in _variants(name)]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def _variants(name: str) -> list[str]:
+    """With / for Windows' separators, and without CVAT's data/, Darknet's folder of data sets."""
+    name = name.replace("\\", "/")
+    return [name, *([name.removeprefix("data/")] * name.startswith("data/"))]
 
 
 def _absolute(path: Path) -> Path:

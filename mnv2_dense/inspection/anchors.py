@@ -14,7 +14,7 @@ from mnv2_dense.detection.fitting import match_quality
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.transforms import MIN_BOX_SIDE
 from mnv2_dense.formats.problems import Level, Problem
-from mnv2_dense.inspection.findings import Box, Finding, percent
+from mnv2_dense.inspection.findings import Box, Finding, name_box, percent
 from mnv2_dense.inspection.histograms import BOX_SIZES, IOUS, RATIOS, histogram
 from mnv2_dense.inspection.report import Histogram
 from mnv2_dense.structures import ImageSize
@@ -70,13 +70,11 @@ def unmatched_findings(split: str, index: DetectionIndex, found: NetworkBoxes) -
     problem = Problem("unmatched_box", Level.NOTE, title, place, remedy)
     areas = found.sides[unmatched].prod(dim=1)
     smallest = unmatched[areas.argsort()[:SMALLEST_SHOWN]]
-    shown = [_box_at(index, int(position)) for position in found.positions[smallest]]
-    (path, box), *others = shown
-    return [
-        *findings,
-        Finding(problem, (path,), (box,)),
-        *(Finding(problem, (each,), (other,)) for each, other in others),
-    ]
+    for place in smallest.tolist():
+        path, box = _box_at(index, int(found.positions[place]))
+        caption = f"{name_box(path, box)}: best IoU {float(found.best_ious[place]):.2f}"
+        findings.append(Finding(problem, (path,), (box,), caption=caption))
+    return findings
 
 
 def _lost_findings(split: str, index: DetectionIndex, found: NetworkBoxes) -> Iterator[Finding]:
@@ -87,8 +85,8 @@ def _lost_findings(split: str, index: DetectionIndex, found: NetworkBoxes) -> It
     remedy = "; a larger input.height and input.width keeps them"
     for position in lost.nonzero()[:, 0].tolist():
         path, box = _box_at(index, position)
-        place = f"{path.name} (corners {', '.join(f'{number:g}' for number in box)})"
-        yield Finding(Problem("lost_box", Level.NOTE, title, place, remedy), (path,), (box,))
+        problem = Problem("lost_box", Level.NOTE, title, name_box(path, box), remedy)
+        yield Finding(problem, (path,), (box,))
 
 
 def _box_at(index: DetectionIndex, position: int) -> tuple[Path, Box]:

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mnv2_dense.builders.detection_data import check_split, read_boxes
+from mnv2_dense.builders.detection_data import check_split, forget_files, read_boxes
 from mnv2_dense.builders.parts import input_size
+from mnv2_dense.config.detection import DetectionData
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.targets import build_index
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
 from mnv2_dense.formats.problems import Level, Problem
+from mnv2_dense.formats.yolo_places import find_labels
 from mnv2_dense.inspection.anchors import (
     MATCH_THRESHOLD,
     NetworkBoxes,
@@ -28,18 +30,15 @@ from mnv2_dense.inspection.boxes import (
     count_classes,
     empty_findings,
 )
-from mnv2_dense.inspection.duplicates import Use, duplicate_findings
+from mnv2_dense.inspection.duplicates import Use
 from mnv2_dense.inspection.examples import draw_examples
 from mnv2_dense.inspection.findings import Box, Finding, unreadable_split, without_pictures
 from mnv2_dense.inspection.histograms import class_histogram, picture_sizes
-from mnv2_dense.inspection.pictures import (
-    PictureFacts,
-    picture_findings,
-    scan_pictures,
-    unused_findings,
-)
+from mnv2_dense.inspection.near_duplicates import copy_findings, equal_id_findings
+from mnv2_dense.inspection.pictures import PictureFacts, picture_findings, scan_pictures
 from mnv2_dense.inspection.report import Report
 from mnv2_dense.inspection.sizes import size_problem_of
+from mnv2_dense.inspection.unused import unused_findings, without_told
 from mnv2_dense.structures import ImageSize
 
 
@@ -62,6 +61,7 @@ def inspect_detection(config: DetectionConfig, source: str, jobs: int) -> Report
             sets[split] = read_boxes(config.data, split)
         except UserError as error:
             findings.append(unreadable_split(split, error))
+    forget_files()
     problems = [problem for boxes in sets.values() for problem in boxes.problems]
     findings += without_pictures(dict.fromkeys(problems))
     paths = {path: None for boxes in sets.values() for path in _paths(boxes).values()}
@@ -79,6 +79,10 @@ def inspect_detection(config: DetectionConfig, source: str, jobs: int) -> Report
     for split, found in matched.items():
         findings += unmatched_findings(split, indexes[split], found)
     report = Report(source, "detection", data_section(config))
+    # Of YOLO's pictures alone the labels may lie in a folder that the config does not name.
+    first = {path.parent: path for path in paths}
+    labels = [place.labels for place in find_labels([*first.values()])]
+    report.folders = [*first, *(path.parent for path in labels)]
     report.facts = {
         split: _facts(boxes, facts, bad_boxes[split], matched[split])
         for split, boxes in sets.items()
@@ -122,18 +126,34 @@ def _picture_findings(
     findings = picture_findings(facts.values(), str, level)
     for boxes in sets.values():
         findings += _size_findings(boxes, facts, level, upright=data.orientation == "upright")
+    return [
+        *findings,
+        *_copies(sets, facts, ids=data.format == "coco"),
+        *_unused(data, sets, facts),
+    ]
+
+
+def _copies(
+    sets: Mapping[str, BoxSet], facts: Mapping[Path, PictureFacts], *, ids: bool
+) -> list[Finding]:
+    """What is there twice; `ids` are compared where the files have them."""
     uses = [
         Use(split, image["file_name"], facts[boxes.image_folder / image["file_name"]])
         for split, boxes in sets.items()
         for image in boxes.images
     ]
+    return copy_findings(uses) + (equal_id_findings(sets) if ids else [])
+
+
+def _unused(
+    data: DetectionData, sets: Mapping[str, BoxSet], facts: Mapping[Path, PictureFacts]
+) -> list[Finding]:
     folders = dict.fromkeys(boxes.image_folder for boxes in sets.values())
     listed = bool(data.train_list or data.val_list)
     # A split that cannot be read would make all of its pictures look unused.
     unused = unused_findings(folders, facts.keys(), listed) if len(sets) == 2 else []
-    told = {each.place for boxes in sets.values() for each in boxes.problems}
-    unused = [each for each in unused if each.problem.place not in told]
-    return [*findings, *duplicate_findings(uses), *unused]
+    told = [each for boxes in sets.values() for each in boxes.problems]
+    return without_told(unused, told)
 
 
 def _size_findings(

@@ -19,6 +19,10 @@ PER_KIND = 3
 
 _RED = (230, 0, 0)
 _LINE = 2  # pixels
+_SEEN = 24
+"""Pixels of a thumbnail: boxes with shorter sides are shown enlarged."""
+_WINDOW, _AROUND = 48, 6
+"""The window around them: its side in pixels at least, and as a multiple of theirs."""
 _MARGIN = 0.25
 """White around a picture that a box leaves, as a share of its longer side."""
 
@@ -48,7 +52,10 @@ def draw_examples(
         except UserError:  # It is in the report by itself.
             continue
         picture = _draw(pictures + masks, finding.boxes)
-        examples.append(Example(kind, f"{finding.problem.title} {finding.problem.place}", picture))
+        problem = finding.problem
+        # The title stands above all pictures of its kind.
+        caption = finding.caption or problem.place or problem.title
+        examples.append(Example(kind, caption, picture))
         drawn[kind] += 1
     return examples
 
@@ -68,8 +75,9 @@ def _thumbnail(picture: Picture, side: int) -> Picture:
 
 
 def _draw_boxes(picture: Picture, boxes: Sequence[Box], side: int) -> Picture:
-    height, width = picture.shape[:2]
     finite = [box for box in boxes if np.isfinite(box).all()]
+    picture, finite = _zoom(picture, finite, side)
+    height, width = picture.shape[:2]
     leaves = any(min(box) < 0 or max(box[::2]) > width or max(box[1::2]) > height for box in finite)
     small = _thumbnail(picture, int(side / (1 + 2 * _MARGIN)) if leaves else side)
     margin = int(_MARGIN * max(small.shape[:2])) if leaves else 0
@@ -83,3 +91,23 @@ def _draw_boxes(picture: Picture, boxes: Sequence[Box], side: int) -> Picture:
         left, top, right, bottom = corners.tolist()
         cv2.rectangle(canvas, (left, top), (right, bottom), _RED, _LINE)
     return np.asarray(canvas, dtype=np.uint8)
+
+
+def _zoom(picture: Picture, boxes: list[Box], side: int) -> tuple[Picture, list[Box]]:
+    """A window of the picture, enlarged, if all boxes together could hardly be seen in it."""
+    if not boxes:
+        return picture, boxes
+    size = np.array(picture.shape[1::-1])
+    low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+    if (low < 0).any() or (high > size).any() or (high < low).any():
+        return picture, boxes
+    longest = float((high - low).max())
+    if longest * min(1.0, side / size.max()) >= _SEEN:
+        return picture, boxes
+    window = np.minimum(size, max(_WINDOW, int(_AROUND * longest)))
+    start = np.clip((low + high) / 2 - window / 2, 0, size - window).astype(int)
+    (left, top), (right, bottom) = start, start + window
+    factor = max(1, side // int(window.max()))
+    cut = picture[top:bottom, left:right].repeat(factor, axis=0).repeat(factor, axis=1)
+    moved = (np.array(boxes) - [left, top, left, top]) * factor
+    return cut, [(x, y, right, bottom) for x, y, right, bottom in moved.tolist()]

@@ -18,17 +18,24 @@ class Finding(NamedTuple):
         pictures: Files that show it, beside each other; none if it cannot be drawn.
         boxes: Boxes on the first of them that show it.
         masks: Masks to show behind the pictures.
+        caption: What stands below them; empty for the problem's place.
     """
 
     problem: Problem
     pictures: tuple[Path, ...] = ()
     boxes: tuple[Box, ...] = ()
     masks: tuple[Path, ...] = ()
+    caption: str = ""
 
 
 def without_pictures(problems: Iterable[Problem]) -> list[Finding]:
     """Findings that cannot be drawn."""
     return [Finding(problem) for problem in problems]
+
+
+def name_box(path: Path, box: Box) -> str:
+    """`a.jpg (corners 3, 3, 8, 33)`."""
+    return f"{path.name} (corners {', '.join(f'{number:.6g}' for number in box)})"
 
 
 def percent(part: int, whole: int) -> str:

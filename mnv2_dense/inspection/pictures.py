@@ -1,18 +1,20 @@
 """Picture files, each decoded once: what they are, and what is wrong with them."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import cv2
+import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from tqdm import tqdm
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.problems import Level, Problem
-from mnv2_dense.images import LAST_UNSWAPPED, find_images, open_image, orientation, read_image
+from mnv2_dense.images import LAST_UNSWAPPED, open_image, orientation, read_image
 from mnv2_dense.inspection.findings import Finding
 from mnv2_dense.structures import ImageSize
 
@@ -21,6 +23,10 @@ Result = TypeVar("Result")
 
 AHEAD = 64
 """Files per thread that wait for their turn: results are handed on in order, in bounded memory."""
+
+THUMBNAIL = 16
+"""Rows and columns of the thumbnails that are compared."""
+_SAMPLED = 128
 
 _SAME_FORMAT = {"MPO": "JPEG", "JPEG2000": "JPEG"}
 """Phones write MPO under the name .jpg."""
@@ -39,6 +45,8 @@ class PictureFacts(NamedTuple):
         orientation: EXIF's, 1 if there is none.
         bytes_hash: Of the file.
         pixels_hash: Of the decoded RGB pixels.
+        thumbnail: `THUMBNAIL` x `THUMBNAIL` gray values, by which copies that were compressed
+            anew or resized are found.
     """
 
     path: Path
@@ -50,6 +58,7 @@ class PictureFacts(NamedTuple):
     orientation: int = 1
     bytes_hash: bytes = b""
     pixels_hash: bytes = b""
+    thumbnail: bytes = b""
 
     @property
     def upright_size(self) -> ImageSize:
@@ -85,13 +94,19 @@ def scan_picture(path: Path) -> PictureFacts:
             kind, mode, turned = image.format or "", _mode(image), orientation(image)
         pixels = read_image(path)
     except (UserError, OSError) as error:
-        return PictureFacts(path, _fault(error), str(error))
+        return PictureFacts(path, _fault(error), _explain(path, error))
     size = ImageSize(*pixels.shape[:2])
     digest = _new_hash(repr(size).encode())
     digest.update(pixels.data)
-    return PictureFacts(
-        path, "", "", kind, mode, size, turned, bytes_hash, digest.digest()
-    )  # fmt: skip
+    hashes = bytes_hash, digest.digest()
+    return PictureFacts(path, "", "", kind, mode, size, turned, *hashes, _thumbnail(pixels))
+
+
+def _thumbnail(pixels: np.ndarray) -> bytes:
+    # Averaging all pixels would take as long as hashing them; copies are found without it.
+    small = cv2.resize(pixels, (_SAMPLED, _SAMPLED), interpolation=cv2.INTER_LINEAR)
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(gray, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).tobytes()
 
 
 def picture_findings(
@@ -129,34 +144,6 @@ def _odd_file(facts: PictureFacts, name: str) -> Iterator[Problem]:
         yield Problem("odd_mode", Level.NOTE, title, name)
 
 
-def unused_findings(folders: Iterable[Path], used: Collection[Path], listed: bool) -> list[Finding]:
-    """Pictures in the folders that the data do not name.
-
-    Args:
-        folders: Where the pictures of all splits are.
-        used: The named ones of all splits.
-        listed: Whether lists choose pictures: others are then left out on purpose.
-    """
-    known = {path.resolve() for path in used}
-    level = Level.NOTE if listed else Level.PROBLEM
-    found: dict[Path, Finding] = {}
-    for folder in folders:
-        for path in _pictures_in(folder):
-            if path.resolve() not in known:
-                title = f"{folder}: pictures that no annotation, mask or list names, not used:"
-                place = path.relative_to(folder).as_posix()
-                problem = Problem("unused_picture", level, title, place)
-                found.setdefault(path.resolve(), Finding(problem, (path,)))
-    return list(found.values())
-
-
-def _pictures_in(folder: Path) -> Sequence[Path]:
-    try:
-        return find_images(folder)
-    except UserError:
-        return []
-
-
 _FAULTS = {
     "unreadable_picture": "pictures that cannot be read:",
     "picture_bomb": "pictures too large to be opened safely:",
@@ -165,10 +152,17 @@ _REPLACE = "; replace or remove them, or set data.on_bad_image=skip"
 
 
 def _fault(error: Exception) -> str:
-    if isinstance(error.__cause__ or error, FileNotFoundError):
+    # Readers of all formats report what is no file.
+    if isinstance(error.__cause__ or error, FileNotFoundError | IsADirectoryError):
         return "missing_picture"
     bomb = isinstance(error.__cause__, Image.DecompressionBombError)
     return "picture_bomb" if bomb else "unreadable_picture"
+
+
+def _explain(path: Path, error: UserError | OSError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{path}: the file cannot be read ({error.strerror or error})"
 
 
 def _new_hash(content: bytes = b"") -> "hashlib.blake2b":

@@ -1,6 +1,7 @@
 """What an inspection found, ready to be printed, written as JSON and drawn as a page."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.drawing import Picture
@@ -49,6 +50,7 @@ class Report:
         problems: Everything found, notes included.
         histograms: Class balance, sizes, aspect ratios.
         examples: Pictures of the worst cases.
+        folders: Where the pictures, masks and labels lie.
         seconds: How long it took.
     """
 
@@ -59,6 +61,7 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     histograms: list[Histogram] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
     seconds: float = 0.0
 
     @property

@@ -1,6 +1,5 @@
 """Everything that is wrong with a segmentation data set, and what it holds."""
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,8 +9,16 @@ from mnv2_dense.config.schema import SegmentationConfig
 from mnv2_dense.config.segmentation import VOID, SegmentationData
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.problems import Level, Problem
-from mnv2_dense.inspection.boxes import absent_classes
-from mnv2_dense.inspection.duplicates import Use, duplicate_findings
+from mnv2_dense.inspection.class_gaps import gap_findings, training_gaps
+from mnv2_dense.inspection.classes import (
+    absent_from_masks,
+    are_counted,
+    count_masks,
+    count_pixels,
+    hold_colors_alone,
+    only_present,
+)
+from mnv2_dense.inspection.duplicates import Use
 from mnv2_dense.inspection.examples import draw_examples
 from mnv2_dense.inspection.findings import Finding, unreadable_split, without_pictures
 from mnv2_dense.inspection.histograms import class_histogram, picture_sizes
@@ -22,15 +29,16 @@ from mnv2_dense.inspection.masks import (
     mask_findings,
     unused_masks,
 )
+from mnv2_dense.inspection.near_duplicates import copy_findings
 from mnv2_dense.inspection.pictures import (
     PictureFacts,
     map_files,
     picture_findings,
     scan_pictures,
-    unused_findings,
 )
 from mnv2_dense.inspection.report import Report
 from mnv2_dense.inspection.sizes import size_problem_of
+from mnv2_dense.inspection.unused import unused_findings, without_told
 from mnv2_dense.structures import IGNORE_INDEX
 
 
@@ -43,7 +51,7 @@ def inspect_segmentation(config: SegmentationConfig, source: str, jobs: int) -> 
         jobs: Files decoded at once.
     """
     findings: list[Finding] = []
-    data = _settle(config.data, findings)
+    data, known = _settle(config.data, findings)
     sets: dict[str, MaskSet] = {}
     for split in ("train", "val"):
         try:
@@ -61,22 +69,35 @@ def inspect_segmentation(config: SegmentationConfig, source: str, jobs: int) -> 
         for split, each in sets.items()
     }
     findings += _file_findings(data, sets, pictures, masks)
-    pixels = {split: _count_pixels(found, data) for split, found in masks.items()}
-    if any(found.values() for found in map(Counter, pixels.values())):
-        findings += without_pictures(absent_classes(pixels, "pixels"))
+    counted = not known or are_counted(config.data, data)
+    # A drawn validation share is counted, too.
+    sources = [split for split in sets if split == "train" or data.val_share is not None]
+    looked_at = [facts for split in sources for facts in masks[split]]
+    gaps = training_gaps(looked_at) if counted else []
+    findings += gap_findings(
+        gaps, [path for split in sources for path in sets[split].pictures], looked_at
+    )
+    names = class_names(data)
+    if known:
+        findings += without_pictures(absent_from_masks(names, masks, gaps))
+    elif hold_colors_alone(masks):
+        findings = [found for found in findings if found.problem.kind != "color_mask"]
+    pixels, pictures_with = count_pixels(names, masks), count_masks(names, masks)
+    if not known:
+        pixels, pictures_with = only_present(pixels), only_present(pictures_with)
     report = Report(
         source, "segmentation", config.data.model_dump(mode="json", exclude_defaults=True)
     )
+    files = [*pictures, *(path for each in sets.values() for path in each.masks)]
+    report.folders = list(dict.fromkeys(path.parent for path in files))
     report.facts = {
-        split: _facts(each, pictures, masks[split], data) for split, each in sets.items()
+        split: _facts(each, pictures, masks[split], len(pixels[split]))
+        for split, each in sets.items()
     }
     report.problems = list(dict.fromkeys(finding.problem for finding in findings))
     report.histograms = [
         class_histogram("Pixels by class, void left out", pixels),
-        class_histogram(
-            "Pictures by class",
-            {split: _count_masks(found, data) for split, found in masks.items()},
-        ),
+        class_histogram("Pictures by class", pictures_with),
         picture_sizes(
             {
                 split: [pictures[path].size for path in each.pictures if not pictures[path].fault]
@@ -92,13 +113,14 @@ def inspect_segmentation(config: SegmentationConfig, source: str, jobs: int) -> 
     return report
 
 
-def _settle(data: SegmentationData, findings: list[Finding]) -> SegmentationData:
-    """The section with its classes; if they cannot be found, with as many as a mask can hold."""
+def _settle(data: SegmentationData, findings: list[Finding]) -> tuple[SegmentationData, bool]:
+    """The section with its classes; if they are not known, with as many as a mask can hold."""
     try:
-        return settle_classes(data)
+        return settle_classes(data, partial=True), True
     except UserError as error:
         findings.append(Finding(Problem("unknown_classes", Level.ERROR, f"classes: {error}", "")))
-        return data.model_copy(update={"num_classes": VOID, "color_table": None})
+        keys = ("color_table", "colors", "ignore_color", "classes")
+        return data.model_copy(update={**dict.fromkeys(keys), "num_classes": VOID}), False
 
 
 def _file_findings(
@@ -119,7 +141,7 @@ def _file_findings(
         for split, each in sets.items()
         for key, path in zip(each.keys, each.pictures, strict=True)
     ]
-    findings += duplicate_findings(uses)
+    findings += copy_findings(uses)
     # A split that cannot be read would make all of its files look unused.
     return findings + (_unused(data, sets) if len(sets) == 2 else [])
 
@@ -153,31 +175,19 @@ def _unused(data: SegmentationData, sets: Mapping[str, MaskSet]) -> list[Finding
         for key in ("images", "masks")
     }
     named = [path for each in sets.values() for path in each.pictures + each.without_masks]
-    findings = unused_findings(folders["images"], named, listed)
     used = [path for each in sets.values() for path in each.masks]
+    unused = unused_findings(folders["images"], [*named, *used], listed)
+    findings = without_told(unused, [found for each in sets.values() for found in each.problems])
     for folder in folders["masks"]:
         findings += unused_masks(folder, used, data.mask_suffix, listed)
     return findings
-
-
-def _count_pixels(masks: list[MaskFacts], data: SegmentationData) -> dict[str, int]:
-    totals: Counter[int] = Counter()
-    for facts in masks:
-        totals.update(facts.pixels)
-    return {name: totals[label] for label, name in enumerate(class_names(data))}
-
-
-def _count_masks(masks: list[MaskFacts], data: SegmentationData) -> dict[str, int]:
-    """Masks that hold each class."""
-    totals = Counter(label for facts in masks for label in facts.pixels)
-    return {name: totals[label] for label, name in enumerate(class_names(data))}
 
 
 def _facts(
     each: MaskSet,
     pictures: Mapping[Path, PictureFacts],
     masks: list[MaskFacts],
-    data: SegmentationData,
+    num_classes: int,
 ) -> dict[str, float]:
     total = sum(sum(facts.pixels.values()) for facts in masks)
     void = sum(facts.pixels.get(IGNORE_INDEX, 0) for facts in masks)
@@ -185,6 +195,6 @@ def _facts(
         "images": len(each.keys),
         "readable images": sum(not pictures[path].fault for path in each.pictures),
         "usable masks": sum(not facts.fault for facts in masks),
-        "classes": len(class_names(data)),
+        "classes": num_classes,
         "share of void": void / total if total else 0.0,
     }

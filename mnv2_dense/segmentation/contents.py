@@ -1,6 +1,6 @@
 """What masks hold, looked at before it is known which classes they have."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,15 +16,20 @@ THREADS = 4
 """Masks read at once; decoding PNG leaves the interpreter's lock."""
 MAX_VALUES = 256
 """Different values or colours in the masks of a set; more are no classes."""
-LOOKED_AT = 50
-"""Masks that tell whether a set stores colours or indices."""
 
 
 class MaskContents(NamedTuple):
-    """Pixels of every value in masks of indices, and of every colour in masks of colours."""
+    """Pixels of every value in masks of indices, and of every colour in masks of colours.
+
+    Attributes:
+        values: Pixels by value.
+        colors: Pixels by colour.
+        masks: By value, the masks that hold it.
+    """
 
     values: Mapping[int, int]
     colors: Mapping[Color, int]
+    masks: Mapping[int, list[Path]] = {}
 
 
 def find_contents(paths: Sequence[Path]) -> MaskContents:
@@ -35,6 +40,7 @@ def find_contents(paths: Sequence[Path]) -> MaskContents:
     """
     values: Counter[int] = Counter()
     colors: Counter[Color] = Counter()
+    masks: dict[int, list[Path]] = defaultdict(list)
     problems: list[str] = []
     with ThreadPoolExecutor(THREADS) as pool:
         for path, found in zip(paths, pool.map(_count, paths), strict=True):
@@ -43,6 +49,8 @@ def find_contents(paths: Sequence[Path]) -> MaskContents:
                 continue
             values.update(found.values)
             colors.update(found.colors)
+            for value in found.values:
+                masks[value].append(path)
             if max(len(values), len(colors)) > MAX_VALUES:
                 raise UserError(
                     f"{path}: a mask with so many values is no class mask (the masks up to this "
@@ -50,7 +58,7 @@ def find_contents(paths: Sequence[Path]) -> MaskContents:
                 )
     if problems and not values and not colors:
         raise UserError(f"no mask can be used: {list_first(problems)}")
-    return MaskContents(values, colors)
+    return MaskContents(values, colors, masks)
 
 
 def count_classes(values: Iterable[int], ignore_index: int) -> int:
@@ -70,7 +78,7 @@ def count_classes(values: Iterable[int], ignore_index: int) -> int:
         raise UserError(
             f"the training masks hold the values {list_first(found)}: not those of classes that "
             f"count from 0 up. Were coloured masks saved as gray? Give data.num_classes=N if they "
-            "are right"
+            "are right; tools/check_data.py names the masks"
         )
     return found[-1] + 1
 
@@ -87,38 +95,6 @@ def describe_colors(colors: Mapping[Color, int], folder: Path) -> str:
         f"order of the classes, and void into data.ignore_color: 'data.colors=[{listed}]' "
         f"(of all pixels: {shares})"
     )
-
-
-def hold_colors(paths: Sequence[Path], colors: Sequence[Color], ignore_index: int) -> bool:
-    """Whether masks are to be read as colours of a table, and not as places in it.
-
-    Masks of indices may have a palette with the table's colours in another order: then the
-    colours count. Where index and colour say the same, or the palette is another one, the
-    index counts.
-
-    Args:
-        paths: The masks; the first are looked at.
-        colors: By place in the table.
-        ignore_index: Index of void, which no table lists.
-
-    Raises:
-        UserError: A mask cannot be read.
-    """
-    table = encode_colors(np.array(colors, dtype=np.uint8))
-    for path in paths[:LOOKED_AT]:
-        values = read_pixels(path)
-        if values.ndim == 3:
-            return True
-        drawn = read_pixels(path, as_colors=True)
-        if drawn.ndim == 2:
-            return False
-        counted = values != ignore_index
-        places, codes = values[counted], encode_colors(drawn[counted])
-        if not np.isin(codes, table).all():
-            return False
-        if (places >= len(table)).any() or (table[places] != codes).any():
-            return True
-    return False
 
 
 def _count(path: Path) -> MaskContents | str:

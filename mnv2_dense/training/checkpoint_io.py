@@ -24,7 +24,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Writes beside `path`, flushes to the disk, and renames over `path`.
 
         Raises:
-            OSError: The disk is full or not writable; a previous `path` is unchanged.
+            OSError: The disk is full or not writable; it names `path`, and a previous one is
+                still there, whole.
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,10 +36,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
-        except BaseException:
+            _sync_folder(target.parent)
+        except BaseException as error:
             part.unlink(missing_ok=True)
+            # On a full disk torch may raise an error of its own while it closes its archive.
+            cause = error if isinstance(error, OSError) else error.__context__
+            if isinstance(cause, OSError):
+                raise OSError(cause.errno, cause.strerror, str(target)) from error
             raise
-        _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mnv2_dense import builders
+from mnv2_dense.builders import detection_data
 from mnv2_dense.builders.detection import (
     FOCAL_PRIOR_LOGIT,
     build_data,
@@ -224,6 +225,17 @@ def test_data_of_a_config(shapes_set: Path) -> None:
     batch = next(iter(data.train_dataloader()))
     assert batch.images.shape == (4, 3, 64, 64)
     assert build_data(config, None, val).train_dataset is None
+
+
+def test_files_that_were_read_are_given_back(
+    shapes_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(f"data.root={shapes_set}")
+    val = read_split(config, "val")
+    given_back: list[int] = []
+    monkeypatch.setattr(detection_data, "forget_files", lambda: given_back.append(1))
+    build_data(config, None, val)
+    assert given_back == [1]
 
 
 def test_the_configs_resize_reaches_both_splits(shapes_set: Path) -> None:

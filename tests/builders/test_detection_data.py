@@ -1,8 +1,12 @@
+import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from mnv2_dense.builders import detection_data
 from mnv2_dense.builders.detection_data import (
+    forget_files,
     read_boxes,
     read_split,
     read_truth,
@@ -11,6 +15,10 @@ from mnv2_dense.builders.detection_data import (
 from mnv2_dense.config.detection import DetectionData
 from mnv2_dense.detection.scoring import evaluate
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats import picture_files, yolo
+from mnv2_dense.formats import voc_xml as voc_files
+from mnv2_dense.images import image_size
+from mnv2_dense.structures import ImageSize
 from tests.formats.three_formats import (
     BOXES,
     draw,
@@ -51,6 +59,88 @@ def test_classes_are_chosen(tmp_path: Path, name: str) -> None:
     assert len(boxes.images) == 2
     with pytest.raises(UserError, match=r"no box to train on .*horse|no class named horse"):
         read_split(DetectionData.model_validate({**chosen, "classes": ["horse"]}), "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "function", "train_and_val", "for_truth"),
+    [
+        ("coco", detection_data, "read_coco", 1, 1),
+        ("voc", voc_files, "_parse", len(ALL), 3),
+        ("yolo", yolo, "read_labels", 8, None),
+    ],
+)
+def test_every_file_is_read_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    module: ModuleType,
+    function: str,
+    train_and_val: int,
+    for_truth: int | None,
+) -> None:
+    """Of a share: by the class list and both splits; and once more what is measured."""
+    WRITERS[name](tmp_path, ALL)
+    calls: list[object] = []
+    whole = getattr(module, function)
+
+    def count(*given: object, **keys: object) -> object:
+        calls.append(given)
+        return whole(*given, **keys)
+
+    monkeypatch.setattr(module, function, count)
+    keys = {"format": name, "root": str(tmp_path), "val_share": 0.25}
+    data = settle_classes(DetectionData.model_validate(keys))
+    for split in ("train", "val"):
+        read_split(data, split)
+    assert len(calls) == train_and_val
+    forget_files()
+    images = read_truth(data)["images"]
+    labelled = sum(bool(ALL[Path(image["file_name"]).stem]) for image in images)
+    assert len(calls) - train_and_val == (labelled if for_truth is None else for_truth)
+
+
+def test_sizes_of_pictures_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_yolo(tmp_path, ALL)
+    opened: list[str] = []
+
+    def count(path: Path, *, upright: bool) -> ImageSize:
+        opened.append(path.stem)
+        return image_size(path, upright=upright)
+
+    monkeypatch.setattr(picture_files, "image_size", count)
+    keys = {"format": "yolo", "root": str(tmp_path), "val_share": 0.25}
+    for split in ("train", "val"):
+        read_split(DetectionData.model_validate(keys), split)
+    assert sorted(opened) == sorted(ALL)
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    write_coco(tmp_path, ALL)
+    data = DetectionData.model_validate({"root": str(tmp_path), "val_share": 0.25})
+    assert len(read_boxes(data, "train").images) == 9
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    content["images"] = content["images"][:8]
+    file.write_text(json.dumps(content))
+    assert len(read_boxes(data, "train").images) == 6
+
+
+def test_nothing_is_kept_after_the_truth(tmp_path: Path) -> None:
+    write_coco(tmp_path, ALL)
+    data = DetectionData.model_validate({"root": str(tmp_path), "val_share": 0.25})
+    read_split(data, "train")
+    assert detection_data._read_whole.cache_info().currsize == 1
+    read_truth(data)
+    assert detection_data._read_whole.cache_info().currsize == 0
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    file = tmp_path / "annotations.json"
+    file.write_text(file.read_text().replace("a.png", "\\ud800.png"))
+    data = DetectionData.model_validate({"root": str(tmp_path), "val_share": 0.5})
+    with pytest.raises(UserError, match="are missing"):
+        read_split(data, "train")
 
 
 def test_vocs_classes_are_those_of_both_splits(tmp_path: Path) -> None:

@@ -121,6 +121,37 @@ def test_a_table_of_names_for_indices(tmp_path: Path) -> None:
     assert read_split(data, "train").label_map(0).tolist() == [[0, 2, 255]]
 
 
+def test_palettes_are_read_by_colour_whatever_the_first_masks_show(tmp_path: Path) -> None:
+    """Whose palette has another order than the table, and whose pixels show it late."""
+    for number in range(60):
+        add_pair(tmp_path, f"{number:02}", [0, 0])
+    add_pair(tmp_path, "late", [0, 1])
+    for file in (tmp_path / "masks" / "train").iterdir():
+        mask = Image.open(file)
+        mask.putpalette([*BLACK, *GREEN, *RED])
+        mask.save(file)
+    (tmp_path / "table.csv").write_text("name,r,g,b\nsky,0,0,0\nroad,128,0,0\nsea,0,128,0\n")
+    data = settle_classes(data_of(tmp_path, format="folders"))
+    assert data.classes == ("sky", "road", "sea")
+    assert read_split(data, "train").label_map(60).tolist() == [[0, 2]]
+
+
+def test_camvid_and_roboflow(tmp_path: Path) -> None:
+    save(tmp_path / "train" / "a.png", np.zeros((1, 2, 3)))
+    save(tmp_path / "train_labels" / "a_L.png", [[BLACK, RED]])
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nVoid,0,0,0\nroad,128,0,0\nsky,1,1,1\n")
+    data = data_of(tmp_path, format="camvid", val_masks=None, val_images=None)
+    assert read_split(data, "train").label_map(0).tolist() == [[255, 0]]
+    root = tmp_path / "roboflow"
+    save(root / "train" / "a.jpg", np.zeros((1, 2, 3)))
+    save(root / "train" / "a_mask.png", [[0, 1]])
+    (root / "train" / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, car\n")
+    data = settle_classes(data_of(root, format="roboflow"))
+    assert data.classes == ("background", "car")
+    assert read_split(data, "train").label_map(0).tolist() == [[0, 1]]
+    assert ids(read_split(data, "train")) == ["a"]
+
+
 def test_a_table_that_does_not_fit_the_config(tmp_path: Path) -> None:
     add_pair(tmp_path, "a", [0, 1])
     (tmp_path / "classes.txt").write_text("a\nb\n")
@@ -260,3 +291,27 @@ def test_masks_of_upright_pictures(tmp_path: Path) -> None:
     assert read_split(upright, "train").image(0).shape == (1, 2, 3)
     with pytest.raises(UserError, match=r"swapped: was the mask drawn.*EXIF"):
         read_split(data_of(tmp_path, format="folders", num_classes=2), "train")
+
+
+def test_classes_between_which_some_are_in_no_mask_are_told(tmp_path: Path) -> None:
+    add_pair(tmp_path, "a", [0, 1, 7])
+    add_pair(tmp_path, "b", [0, 1, 2])
+    told: list[str] = []
+    data = data_of(tmp_path, format="folders")
+    assert settle_classes(data, told.append).num_classes == 8
+    (line,) = told
+    assert "counted from the masks: 8, but no mask holds 3 to 6; 7 is in 1 mask" in line
+    assert "a.png" in line
+    given = data.model_copy(update={"num_classes": 8})
+    settle_classes(given, told.append)
+    assert len(told) == 1
+
+
+def test_missing_masks_can_be_passed_over(tmp_path: Path) -> None:
+    add_pair(tmp_path, "a", [0, 1, 2])
+    add_pair(tmp_path, "b", [0, 1])
+    (tmp_path / "masks/train/b.png").unlink()
+    data = data_of(tmp_path, format="folders")
+    with pytest.raises(UserError, match=r"b\.png"):
+        settle_classes(data)
+    assert settle_classes(data, partial=True).num_classes == 3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.tiny import Outcome, read_json, run_tool, tree
+from tests.commands.tiny import CONFIG, Outcome, read_json, run_tool, tree
 from tests.inspection.data_set import (
     DETECTION,
     SEGMENTATION,
@@ -103,6 +103,50 @@ def test_a_link_into_the_data_is_refused(clean: DataSet) -> None:
     link = clean.root.parent / "link"
     link.symlink_to(clean.root)
     assert "lies in the data" in check(clean, "--out", link / "check").err
+
+
+@pytest.mark.parametrize("key", ["train_images", "val_masks"])
+def test_out_inside_a_folder_that_lies_elsewhere(clean: DataSet, tmp_path: Path, key: str) -> None:
+    for folder in ("train", "val", "masks"):
+        (clean.root / folder).rename(tmp_path / folder)
+    section = segmentation_data(clean.root)
+    folders = {name: tmp_path / section[name] for name in section if name.endswith("s") and
+               name not in ("classes",)}  # fmt: skip
+    before = tree(tmp_path)
+    changes = [f"data.{name}={folder}" for name, folder in folders.items()]
+    inside = folders[key] / "check"
+    outcome = check(clean, *changes, "--out", inside, task="segmentation")
+    assert outcome.code == 2
+    assert "lies in the data" in outcome.err
+    assert not inside.exists()
+    assert before.items() <= tree(tmp_path).items()
+    check(clean, *changes, task="segmentation").require_success()
+
+
+@pytest.mark.parametrize("inside", ["images/train", "images/train/new", "labels/train"])
+def test_out_inside_the_folders_of_a_data_yaml(clean: DataSet, tmp_path: Path, inside: str) -> None:
+    """Where `path:` leads elsewhere."""
+    convert = run_tool("convert_data", clean.root, "--to", "yolo", "--out", tmp_path / "yolo")
+    convert.require_success()
+    (tmp_path / "own").mkdir()
+    text = (tmp_path / "yolo" / "data.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("path:")]
+    lines.append(f"path: {tmp_path / 'yolo'}")
+    (tmp_path / "own" / "data.yaml").write_text("\n".join(lines))
+    before = tree(tmp_path)
+    arguments = (tmp_path / "own", "task=detection", "--no-page")
+    outcome = run_tool("check_data", *arguments, "--out", tmp_path / "yolo" / inside)
+    assert outcome.code == 2
+    assert "lies in the data" in outcome.err
+    assert tree(tmp_path) == before
+    run_tool("check_data", *arguments, "--out", tmp_path / "out").require_success()
+
+
+def test_the_built_in_data_are_not_drawn(tmp_path: Path) -> None:
+    outcome = run_tool("check_data", CONFIG, f"data.root={tmp_path / 'new'}", "--out", tmp_path)
+    assert outcome.code == 2
+    assert f"tools/make_shapes.py {tmp_path / 'new'}" in outcome.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_recognised_and_its_section_trains(

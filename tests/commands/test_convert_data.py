@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from PIL import Image
 
 from mnv2_dense.config.loader import load_config
 from tests.commands.tiny import CONFIG, SEGMENTATION_CONFIG, Outcome, run_tool, tree
+from tests.formats import three_formats
 
 
 def convert(source: Path, target: str, out: Path, *arguments: object) -> Outcome:
@@ -129,3 +131,123 @@ def test_targets_are_of_a_task(tmp_path: Path, config: Path, target: str, word: 
     outcome = convert(config, target, tmp_path / "out")
     assert outcome.code == 2
     assert word in outcome.err
+
+
+def test_no_split_is_drawn_that_nobody_asked_for(tmp_path: Path) -> None:
+    source, out = tmp_path / "set", tmp_path / "out"
+    three_formats.write_coco(source)
+    outcome = convert(source, "voc", out).require_success()
+    assert sorted(path.name for path in (out / "ImageSets" / "Main").iterdir()) == ["train.txt"]
+    assert len(list((out / "JPEGImages").iterdir())) == len(three_formats.BOXES)
+    section = outcome.out[outcome.out.index("data:\n") :]
+    assert "val_share: 0.2" in section
+    (tmp_path / "mine.yaml").write_text(f"task: detection\n{section}")
+    convert(tmp_path / "mine.yaml", "coco", tmp_path / "drawn").require_success()
+    assert sum(len(boxes_of(tmp_path / "drawn", split)) for split in ("train", "val")) == 3
+    convert(source, "yolo", tmp_path / "asked", "data.val_share=0.4").require_success()
+    assert (tmp_path / "asked" / "images" / "val").is_dir()
+
+
+@pytest.mark.parametrize("target", ["coco", "voc", "yolo"])
+def test_one_picture(tmp_path: Path, target: str) -> None:
+    source = tmp_path / "set"
+    three_formats.write_yolo(source, {"a": three_formats.BOXES["a"]})
+    convert(source, target, tmp_path / "out").require_success()
+    again = convert(tmp_path / "out", "coco", tmp_path / "again").require_success()
+    assert boxes_of(tmp_path / "again", "train") == {"a": [[0, 0, 40, 20], [10, 5, 20, 10]]}
+    assert "val_share" in again.out
+
+
+def test_a_test_split_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "set"
+    three_formats.write_yolo(source)
+    three_formats.draw(source / "test" / "images", ["t"])
+    outcome = convert(source, "voc", tmp_path / "out").require_success()
+    assert f"{source / 'test'}: a test split, left out" in outcome.out
+    used = convert(source, "voc", tmp_path / "used", "data.val_images=test/images")
+    assert "a test split" not in used.out
+
+
+def test_what_reading_changed_is_named(tmp_path: Path) -> None:
+    yolo, voc = tmp_path / "yolo", tmp_path / "voc"
+    three_formats.write_yolo(yolo)
+    with (yolo / "labels" / "train" / "a.txt").open("a") as file:
+        file.write("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    outcome = convert(yolo, "coco", tmp_path / "one").require_success()
+    assert "not as before: " in outcome.out
+    assert "outlines, of which only the extent is used: a.txt line 3" in outcome.out
+    three_formats.write_voc(voc)
+    outcome = convert(voc, "voc", tmp_path / "two").require_success()
+    assert "not as before: parts of objects" in outcome.out
+    assert "parts of objects" not in convert(yolo, "voc", tmp_path / "three").out
+
+
+def outline_set(root: Path) -> None:
+    three_formats.write_coco(root)
+    file = root / "annotations.json"
+    content = json.loads(file.read_text())
+    for entry in content["annotations"]:
+        x, y, width, height = entry["bbox"]
+        entry["segmentation"] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    content["images"][1]["file_name"] = ".b.png"
+    (root / "images" / "b.png").rename(root / "images" / ".b.png")
+    file.write_text(json.dumps(content))
+
+
+def test_masks_of_outlines_keep_file_names(tmp_path: Path) -> None:
+    outline_set(tmp_path / "set")
+    out = tmp_path / "out"
+    outcome = convert(tmp_path / "set", "masks", out, "task=segmentation").require_success()
+    for folder in ("images", "masks"):
+        names = sorted(path.name for path in (out / folder / "train").iterdir())
+        assert names == ["_b.png", "a.png", "c.png"]
+    assert (out / "classes.txt").read_text() == "background\ncat\ndog\n"
+    for text in ("crowds, and where two classes overlap, are void", "'.b.png' is '_b.png'"):
+        assert text in outcome.out
+    with Image.open(out / "masks" / "train" / "c.png") as mask:
+        assert set(np.unique(np.asarray(mask))) == {0, 1}
+
+
+def test_class_names_that_a_table_cannot_hold(tmp_path: Path) -> None:
+    outline_set(tmp_path / "set")
+    file = tmp_path / "set" / "annotations.json"
+    file.write_text(file.read_text().replace('"dog"', '"# dog"'))
+    outcome = convert(tmp_path / "set", "masks", tmp_path / "out", "task=segmentation")
+    assert outcome.code == 2
+    assert "classes.txt, a name per line, cannot hold" in outcome.err
+
+
+def test_pictures_whose_masks_would_be_one(tmp_path: Path) -> None:
+    outline_set(tmp_path / "set")
+    images = tmp_path / "set" / "images"
+    (images / "c.png").rename(images / "a.bmp")
+    file = tmp_path / "set" / "annotations.json"
+    file.write_text(file.read_text().replace('"c.png"', '"a.bmp"'))
+    outcome = convert(tmp_path / "set", "masks", tmp_path / "out", "task=segmentation")
+    assert (outcome.code, "would have the same mask" in outcome.err) == (2, True)
+
+
+def test_the_data_are_no_place_for_the_output(tmp_path: Path) -> None:
+    source = tmp_path / "set"
+    three_formats.write_yolo(source)
+    for given in (source, source / "data.yaml"):
+        arguments = (CONFIG, "yolo", source / "out", f"data.root={given}", "data.format=yolo")
+        keys = ("train_images", "train_annotations", "val_images", "val_annotations")
+        outcome = convert(*arguments, *(f"data.{key}=null" for key in keys))
+        assert outcome.code == 2
+        assert "lies in the data" in outcome.err
+    assert not (source / "out").exists()
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying names the picture that it reads, whatever the disk is full of."""
+
+    def copy(picture: Path, _: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(picture))
+
+    three_formats.write_yolo(tmp_path / "set")
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    outcome = convert(tmp_path / "set", "voc", tmp_path / "out")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith(f"error: --out {tmp_path / 'out'}: No space")
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]

@@ -242,7 +242,7 @@ def test_a_hostile_archive_writes_nothing(site: Site) -> None:
     content = tar_of({"../evil": b"1"})
     archive = site.catalog["voc"].archives[0]
     site.server.files[archive.name] = content
-    hostile = archive._replace(md5=hashlib.md5(content).hexdigest())
+    hostile = archive._replace(md5=hashlib.md5(content).hexdigest(), size=len(content))
     site.catalog["voc"] = site.catalog["voc"]._replace(archives=(hostile,))
     outcome = site.run("voc")
     assert outcome.code == 2

@@ -91,3 +91,18 @@ def test_a_missing_picture_stays_in_the_set(tmp_path: Path) -> None:
     boxes = read(tmp_path, data)
     assert places(boxes) == {"missing_picture": ["gone.png"]}
     assert len(boxes.images) == 3
+
+
+@pytest.mark.parametrize("name", ["5.png", "./5.png"])
+def test_one_picture_of_two_images(tmp_path: Path, name: str) -> None:
+    data = content()
+    sides = {"width": 40, "height": 30}
+    data["images"] += [{"id": 6, "file_name": name, **sides}, {"id": 7, "file_name": "5.PNG"}]
+    data["images"][-1] |= sides
+    data["annotations"] += [annotation(20, 6, 1, 0, 0, 5, 5)]
+    boxes = read(tmp_path, data)
+    assert places(boxes)["duplicate_file_name"] == ["5.png (image ids 5, 6)"]
+    assert [image["id"] for image in boxes.images] == [5, 7, 70, 900]
+    assert 20 not in {entry["id"] for entry in boxes.annotations}
+    with pytest.raises(UserError, match=r"several images have the same file_name: 5\.png"):
+        refuse(boxes.problems)

@@ -29,6 +29,37 @@ def test_names_and_colours(tmp_path: Path, name: str, text: str) -> None:
     assert read_table(table(tmp_path, text, name)) == SKY_AND_ROAD
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,name,r,g,b\n0,sky,128,128,128\n1,road,128,64,128\n",
+        "name;r;g;b\nsky;128;128;128\nroad;128;64;128\n",
+        "name\tred\tgreen\tblue\nsky\t128\t128\t128\nroad\t128\t64\t128\n",
+        "Blue,Green,Red,Class Name\n128,128,128,sky\n128,64,128,road\n",
+        "r,g,b,label_id,Label\n128,64,128,1,road\n128,128,128,0,sky\n",
+        "class,name,r,g,b\n1,road,128,64,128\n0,sky,128,128,128\n",
+        "sky;128;128;128\nroad;128;64;128\n",
+    ],
+)
+def test_columns_in_any_order(tmp_path: Path, text: str) -> None:
+    assert read_table(table(tmp_path, text)) == SKY_AND_ROAD
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["name\nsky\nroad\n", "Class\nsky\nroad", "sky\nroad\n", " Pixel Value, Class\n1,road\n0, sky"],
+)
+def test_headers_are_no_classes(tmp_path: Path, text: str) -> None:
+    assert read_table(table(tmp_path, text)) == ColorTable(("sky", "road"), None)
+
+
+def test_the_id_255_is_void(tmp_path: Path) -> None:
+    text = "id,name,r,g,b\n255,void,1,1,1\n0,sky,128,128,128\n1,road,128,64,128\n"
+    found = read_table(table(tmp_path, text))
+    assert found == ColorTable(*SKY_AND_ROAD[:2], void=(1, 1, 1))
+    assert found.split_void() == (found, (1, 1, 1))
+
+
 def test_names_alone(tmp_path: Path) -> None:
     """As labelme writes them: its first line is void, its second the background."""
     text = "__ignore__\n_background_\naeroplane\ntraffic light\n"
@@ -48,13 +79,30 @@ def test_void_is_no_class_of_colours() -> None:
         ("sky:128,128,300::\nroad:1,2,3::\n", r"128,128,300 is no colour"),
         ("sky,1,2,3\nroad,1,2,3\n", r"colours that several lines have: \(1, 2, 3\)"),
         ("sky\nroad\nsky\n", "names that several lines have: sky"),
-        ("sky,1,2,3\nroad\n", "not a table of classes"),
+        ("sky,1,2,3\nroad\n", "line 2: 'road' is no name,r,g,b"),
+        ("# a\nsky\nroad,1,2,3\n", "line 3: 'road,1,2,3' is no name alone"),
+        ("sky\n128 64 128 road\n", "line 2: '128 64 128 road' is no name alone"),
+        ("1 wall\n2 floor\n", "numbers before the names"),
+        ("sky:1,2,3::\nroad\n", "line 2: 'road' is no name:r,g,b"),
+        ("0,sky,1,2,3\n1,road,4,5,6\n", "line 1: '0,sky,1,2,3' is no name,r,g,b"),
+        ("0,1,2,3\n1,4,5,6\n", "line 1: '0,1,2,3' is no name,r,g,b"),
+        ("128,128,128,sky\n", "line 1: '128,128,128,sky' is no name,r,g,b"),
+        ("image,score\na.png,0.5\n", "line 1: 'image,score' is no name,r,g,b"),
+        ("name,r,g,b\nsky,1,2\n", "line 2: 'sky,1,2' lacks columns"),
+        ("name,r,g\nsky,1,2\n", "all of r, g and b"),
+        ("name,r,r,b\nsky,1,2,3\n", "column twice"),
+        ("class,label,r,g,b\nsky,x,1,2,3\n", "several columns could be the names"),
+        ("id,trainId,name\n0,0,sky\n", "several columns could be the ids"),
+        ("id,name\n0,sky\nx,road\n", "line 3: the id 'x' is no whole number"),
+        ("id,name\n0,sky\n0,road\n", "ids that several lines have: 0"),
+        ("id,name\n1,sky\n3,road\n", "count from 0 up, but no line has 0, 2"),
+        ('name,r,g,b\n"sky,1,2,3\nroad,4,5,6\n', "quotation mark"),
         ("", "not a table of classes"),
         ("sky\n" * 30_000, "more than 100,000 bytes"),
     ],
 )
 def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(UserError, match=rf"table\.txt: .*{words}"):
+    with pytest.raises(UserError, match=rf"table\.txt.*{words}"):
         read_table(table(tmp_path, text))
 
 

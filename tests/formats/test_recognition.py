@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,59 +141,17 @@ def test_yolo(tmp_path: Path) -> None:
     assert keys_of(tmp_path) == {"format": "yolo"}
 
 
-def test_voc_masks(tmp_path: Path) -> None:
-    touch(tmp_path, "JPEGImages/a.jpg", "SegmentationClass/a.png")
-    assert keys_of(tmp_path, "segmentation") == DRAWN
-    touch(tmp_path, *(f"ImageSets/Segmentation/{name}.txt" for name in ("train", "val")))
-    assert keys_of(tmp_path, "segmentation") == {}
-    assert config(tmp_path).data.format == "voc"
-    (tmp_path / "Annotations").mkdir()
-    (tmp_path / "Annotations/a.xml").write_text(voc_xml("a"))
-    assert keys_of(tmp_path, "detection") == {"format": "voc", **DRAWN}
-    assert keys_of(tmp_path, "segmentation", "segmentation") == {}
-
-
-def test_cityscapes(tmp_path: Path) -> None:
-    touch(tmp_path, "leftImg8bit/train/x/a_leftImg8bit.png")
-    touch(tmp_path, "gtFine/train/x/a_gtFine_labelTrainIds.png")
-    keys: Mapping[str, Any] = {"format": "cityscapes", "mask_suffix": "_gtFine_labelTrainIds.png"}
-    assert keys_of(tmp_path, "segmentation") == {**keys, **DRAWN}
-    touch(tmp_path, "gtFine/train/x/a_gtFine_labelIds.png", "gtFine/val/x/b", "leftImg8bit/val/x")
-    (tmp_path / "leftImg8bit/val/x").unlink()
-    assert keys_of(tmp_path, "segmentation") == {"format": "cityscapes"}
-
-
-FOLDERS: list[tuple[list[str], Mapping[str, Any]]] = [
-    (["images/a.jpg", "masks/a.png"], DRAWN),
-    (["images/train/a.jpg", "masks/train/a.png", "images/val/b.jpg", "masks/val/b.png"], {}),
-    (["images/train/a.jpg", "masks/train/a.png"], {"train": ("images/train", "masks/train")}),
-    (["images/a.png", "labels/a.png"], {"train": ("images", "labels")}),
-    (["Images/a.bmp", "annotations/a.png"], {"train": ("Images", "annotations")}),
-    (
-        ["train/images/a.jpg", "train/mask/a.png", "valid/images/b.jpg", "valid/mask/b.png"],
-        {"train": ("train/images", "train/mask"), "val": ("valid/images", "valid/mask")},
-    ),
-    (
-        ["train/a.png", "trainannot/a.png", "val/b.png", "valannot/b.png", "test/c.png"],
-        {"train": ("train", "trainannot"), "val": ("val", "valannot")},
-    ),
-    (
-        ["JPEGImages/a.jpg", "SegmentationClassPNG/a.png"],
-        {"train": ("JPEGImages", "SegmentationClassPNG")},
-    ),
-]
-
-
-@pytest.mark.parametrize(("names", "expected"), FOLDERS)
-def test_folders_of_masks(tmp_path: Path, names: list[str], expected: Mapping[str, Any]) -> None:
-    touch(tmp_path, *names)
-    keys: dict[str, Any] = {"format": "folders"}
-    for split, place in expected.items():
-        if split in ("train", "val"):
-            keys |= {f"{split}_images": place[0], f"{split}_masks": place[1]}
-    if "val" not in expected and expected:
-        keys |= DRAWN
-    assert keys_of(tmp_path, "segmentation") == keys
+def test_classes_beside_labels(tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    with pytest.raises(UserError, match=r"not usable: labels/\*\.txt \(no data\.yaml"):
+        recognise(tmp_path)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    (tmp_path / "notes.json").write_text("{}")
+    assert keys_of(tmp_path) == {"format": "yolo", **DRAWN}
+    draw(tmp_path / "images/val", ["v"])
+    touch(tmp_path, "labels/val/v.txt")
+    assert keys_of(tmp_path) == {"format": "yolo"}
 
 
 def test_nothing_and_too_much(tmp_path: Path) -> None:

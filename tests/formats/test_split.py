@@ -45,4 +45,9 @@ def test_too_few_pictures(count: int) -> None:
 
 
 def test_names_of_any_bytes() -> None:
-    assert draw_split(["\udcff.jpg", "ü.jpg"], 0.5, 0)["val"]
+    assert draw_split(["\udcff.jpg", "ü.jpg", "\ud800.jpg"], 0.5, 0)["val"]
+
+
+def test_names_must_differ() -> None:
+    with pytest.raises(ValueError, match="stand twice"):
+        draw_split(["a.jpg", "b.jpg", "a.jpg"], 0.5, 0)

@@ -1,12 +1,15 @@
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
 
 from mnv2_dense.detection.targets import build_index
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats import voc_xml as voc_xml_module
 from mnv2_dense.formats.box_set import BoxSet
 from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.formats.problems import Level
@@ -131,7 +134,13 @@ def test_two_pictures_of_one_name(root: Path) -> None:
     assert kinds(read(root)) == [("ambiguous_picture", "a.jpg and a.png")]
 
 
-@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>", "<size/>"])
+SIZES = [
+    *("", "<size/>", "<size><width>0</width><height>0</height></size>"),
+    "<size><width>4_0</width><height>20</height></size>",
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_size_is_taken_from_the_picture(root: Path, size: str) -> None:
     put(root, "b", f"<annotation>{size}</annotation>")
     boxes = read(root)
@@ -169,6 +178,7 @@ OBJECT_MISTAKES = [
     ("bndbox", "robndbox", "no <bndbox>"),
     ("<xmin>11</xmin>", "", "no <xmin>"),
     (">11<", ">left<", "<xmin> is 'left', no number"),
+    (">11<", ">1_1<", "<xmin> is '1_1', no number"),
     ("<bndbox>", "<difficult>2</difficult><bndbox>", "<difficult> is '2', neither 0 nor 1"),
 ]
 
@@ -212,6 +222,43 @@ def test_files_that_are_no_annotation(root: Path, text: str | bytes, why: str) -
     assert why in kinds(boxes)[0][1]
     assert [each["file_name"] for each in boxes.images] == ["a.png", "c.png"]
     assert class_names([root / "Annotations"]) == NAMES
+
+
+def test_a_choice_of_pictures_is_all_that_is_read(root: Path) -> None:
+    (root / "JPEGImages/b.png").rename(root / "JPEGImages/z.png")
+    put(root, "c", "no XML")
+    asked: list[list[str]] = []
+
+    def first(names: Sequence[str]) -> list[int]:
+        asked.append([*names])
+        return [0]
+
+    boxes = read_voc(root / "Annotations", root / "JPEGImages", None, NAMES, choose=first)
+    assert asked == [["a.png", "c.png"]]
+    assert [each["file_name"] for each in boxes.images] == ["a.png"]
+    assert kinds(boxes) == [("missing_picture", "b")]
+
+
+def test_a_file_is_parsed_again_only_if_it_changed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    parse = voc_xml_module._parse
+
+    def count(file: Path) -> Element:
+        parsed.append(file.name)
+        return parse(file)
+
+    monkeypatch.setattr(voc_xml_module, "_parse", count)
+    class_names([root / "Annotations"])
+    read(root)
+    assert sorted(parsed) == ["a.xml", "b.xml", "c.xml"]
+    put(root, "b", voc_xml("b", voc_object(CAT)))
+    assert len(read(root).annotations) == 4
+    assert parsed[3:] == ["b.xml"]
+    voc_xml_module.forget()
+    read(root)
+    assert len(parsed) == 7
 
 
 def test_missing_folders(tmp_path: Path) -> None:

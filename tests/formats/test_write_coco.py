@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,34 @@ def test_boxes_that_are_not_finite_are_left_out_and_said(tmp_path: Path, value: 
     assert written.lost == ["1 boxes that are not finite: left out"]
     content = (tmp_path / "annotations" / "instances_train.json").read_text()
     assert json.loads(content)["annotations"] == []
+
+
+def test_what_the_file_says_besides_stays(tmp_path: Path) -> None:
+    boxes = replace(
+        box_set(tmp_path / "p", annotation(1, 1, 5, 0, 0, 4, 4, score=0.5)),
+        extras={"info": {"year": 2026}, "licenses": [{"id": 1}]},
+        category_extras={5: {"supercategory": "animal"}},
+    )
+    written = write_coco({"train": boxes}, tmp_path)
+    fill_pictures(written)
+    again = read_coco(tmp_path / "annotations" / "instances_train.json", tmp_path / "train")
+    assert (again.extras, again.annotations[0]["score"]) == (boxes.extras, 0.5)
+    assert again.category_extras[5] == {"supercategory": "animal"}
+    assert written.lost == []
+
+
+def test_difficult_boxes_and_new_ids_are_named(tmp_path: Path) -> None:
+    entry = annotation(1, 1, 9, 0, 0, 4, 4, difficult=1)
+    boxes = box_set(tmp_path / "p", entry, classes={0: "cat", 9: "dog"})
+    lost = "\n".join(write_coco({"train": boxes}, tmp_path).lost)
+    assert "1 difficult boxes" in lost
+    assert "ids of categories: numbered from 1" in lost
+
+
+def test_names_that_look_like_paths(tmp_path: Path) -> None:
+    boxes = box_set(tmp_path / "p", annotation(1, 1, 5, 0, 0, 4, 4), names={1: "a:1.png"})
+    written = write_coco({"train": boxes}, tmp_path)
+    fill_pictures(written)
+    again = read_coco(tmp_path / "annotations" / "instances_train.json", tmp_path / "train")
+    assert [image["file_name"] for image in again.images] == ["a_1.png"]
+    assert "'a:1.png' is 'a_1.png'" in written.lost[0]

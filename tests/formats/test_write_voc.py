@@ -1,8 +1,10 @@
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mnv2_dense.errors import UserError
 from mnv2_dense.formats.voc import read_voc
 from mnv2_dense.formats.write_voc import write_voc
 from tests.formats.box_sets import CLASSES, annotation, box_set, fill_pictures
@@ -79,3 +81,67 @@ def test_names_that_xml_must_escape(tmp_path: Path) -> None:
     again = read_voc(tmp_path / "Annotations", tmp_path / "JPEGImages", None, ["<&>"])
     assert [image["file_name"] for image in again.images] == ["a & <b>.png"]
     assert len(again.annotations) == 1
+
+
+ODD_NAMES = {
+    1: "p.jpg.png",
+    2: " around .png",
+    3: ".hidden.png",
+    4: "two\nlines.png",
+    5: "sep\u2028arated.png",
+    6: "c:d\\e.png",
+    7: "photo 1.png",
+}
+
+
+def test_names_that_no_list_holds(tmp_path: Path) -> None:
+    entries = [annotation(n, n, 5, n, 0, 4, 4) for n in ODD_NAMES]
+    boxes = box_set(tmp_path / "p", *entries, names=ODD_NAMES)
+    written = write_voc({"train": boxes}, tmp_path)
+    fill_pictures(written)
+    assert read_again(tmp_path) == [entry["bbox"] for entry in entries]
+    keys = (tmp_path / "ImageSets" / "Main" / "train.txt").read_text().splitlines()
+    assert keys == ["p.jpg", "around", "_hidden", "two_lines", "sep_arated", "c_d_e", "photo 1"]
+    (renamed,) = (line for line in written.lost if line.startswith("names of"))
+    assert "names of 5 pictures" in renamed
+    assert "'.hidden.png' is '_hidden.png'" in renamed
+
+
+@pytest.mark.parametrize("name", ["photo 1.png", "photo 0.png"])
+def test_a_list_that_looks_like_one_of_a_class(tmp_path: Path, name: str) -> None:
+    boxes = box_set(tmp_path / "p", annotation(1, 1, 5, 0, 0, 4, 4), names={1: name})
+    fill_pictures(write_voc({"val": boxes}, tmp_path))
+    assert read_again(tmp_path, "val") == [[0, 0, 4, 4]]
+
+
+def test_a_picture_without_an_extension_gets_its_formats(tmp_path: Path) -> None:
+    boxes = box_set(tmp_path / "p", annotation(1, 1, 5, 0, 0, 4, 4), names={1: "a.png"})
+    (tmp_path / "p" / "a.png").rename(tmp_path / "p" / "a")
+    boxes.images[0]["file_name"] = "a"
+    fill_pictures(write_voc({"train": boxes}, tmp_path))
+    assert (tmp_path / "JPEGImages" / "a.png").is_file()
+    assert read_again(tmp_path) == [[0, 0, 4, 4]]
+
+
+@pytest.mark.parametrize("name", ["", " ", "cat\x07", "two\nlines", "\ud800", " cat"])
+def test_class_names_that_xml_cannot_hold(tmp_path: Path, name: str) -> None:
+    boxes = box_set(tmp_path / "p", classes={5: name})
+    with pytest.raises(UserError, match="class names that this format cannot hold"):
+        write_voc({"train": boxes}, tmp_path)
+    assert not (tmp_path / "Annotations").exists()
+
+
+def test_merged_categories_and_fields_are_named(tmp_path: Path) -> None:
+    entry = annotation(1, 1, 5, 0, 0, 4, 4, attributes={"wet": True})
+    boxes = replace(
+        box_set(tmp_path / "p", entry, classes={5: "cat", 9: "cat"}),
+        extras={"info": {"year": 2026}},
+        category_extras={5: {"supercategory": "animal"}},
+    )
+    boxes.images[0]["license"] = 3
+    lost = "\n".join(write_voc({"train": boxes}, tmp_path).lost)
+    assert "categories of one name, now one class: cat" in lost
+    for text in ("annotations that are not kept: attributes", "images that are not kept: license"):
+        assert text in lost
+    assert "the file that are not kept: info" in lost
+    assert "categories that are not kept: supercategory" in lost

@@ -48,3 +48,54 @@ def test_pictures_that_would_share_a_label_file(tmp_path: Path) -> None:
     boxes = box_set(tmp_path / "p", names={1: "a.png", 2: "a.bmp"})
     with pytest.raises(UserError, match=r"a\.bmp and another picture of that name"):
         write_yolo({"train": boxes}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {1: "images/a.png", 2: "images/b.png"},
+        {1: "images/a.png", 2: "a.png"},
+        {1: "x/images/y/a.png", 2: "labels/a.png"},
+    ],
+)
+def test_folders_named_images(tmp_path: Path, names: dict[int, str]) -> None:
+    entries = [annotation(1, 1, 5, 0, 0, 4, 3), annotation(2, 2, 9, 8, 6, 4, 3)]
+    boxes = box_set(tmp_path / "p", *entries, names=names)
+    fill_pictures(write_yolo({"train": boxes}, tmp_path))
+    again = read_yolo(tmp_path, "train", None, None, upright=False)
+    boxes_of = {entry["category_id"]: entry["bbox"] for entry in again.annotations}
+    assert boxes_of == {0: [0, 0, 4, 3], 1: [8, 6, 4, 3]}
+    assert again.problems == []
+
+
+def test_pictures_that_readers_would_pass_over(tmp_path: Path) -> None:
+    entries = [annotation(1, 1, 5, 0, 0, 4, 3), annotation(2, 2, 5, 8, 6, 4, 3)]
+    boxes = box_set(tmp_path / "p", *entries, names={1: ".sub/.a.png", 2: "b.png"})
+    (tmp_path / "p" / "b.png").rename(tmp_path / "p" / "b")
+    boxes.images[1]["file_name"] = "b"
+    written = write_yolo({"train": boxes}, tmp_path)
+    fill_pictures(written)
+    again = read_yolo(tmp_path, "train", None, None, upright=False)
+    assert sorted(image["file_name"] for image in again.images) == ["_sub/_a.png", "b.png"]
+    assert len(again.annotations) == 2
+    assert "names of 2 pictures" in written.lost[-1]
+
+
+def test_a_picture_that_cannot_be_named_is_refused(tmp_path: Path) -> None:
+    boxes = box_set(tmp_path / "p")
+    (tmp_path / "p" / "b").write_bytes(b"no picture")
+    boxes.images[1]["file_name"] = "b"
+    with pytest.raises(UserError, match="p/b"):
+        write_yolo({"train": boxes}, tmp_path)
+
+
+def test_classes_without_names(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="class names"):
+        write_yolo({"train": box_set(tmp_path / "p", classes={5: ""})}, tmp_path)
+
+
+def test_marks_that_yolo_has_none_of(tmp_path: Path) -> None:
+    boxes = box_set(tmp_path / "p", annotation(1, 1, 5, 0, 0, 4, 3, pose="Left"))
+    assert "fields of annotations that are not kept: pose" in (
+        write_yolo({"train": boxes}, tmp_path).lost
+    )

@@ -1,5 +1,6 @@
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,8 @@ LINE_MISTAKES = [
     ("0.5 .5 .5 .5 .5", "unknown_class", "0.5"),
     ("nan .5 .5 .5 .5", "unknown_class", "nan"),
     ("0 20 10 8 4", "not_normalised", "20 10 8 4"),
+    ("0 0_5 .5 .5 .5", "bad_line", "0 0_5 .5 .5 .5"),
+    ("0_1 .5 .5 .5 .5", "bad_line", "0_1 .5 .5 .5 .5"),
 ]
 
 
@@ -155,6 +158,43 @@ def test_labels_beside_the_pictures(tmp_path: Path) -> None:
     assert [entry["category_id"] for entry in boxes.annotations] == [1]
     assert boxes.annotations[0]["bbox"] == pytest.approx([4, 5, 10, 10])
     assert len(boxes.images) == 2
+
+
+def test_labels_without_a_picture(root: Path) -> None:
+    for name in ("gone.txt", "classes.txt", "._a.txt", "notes.md"):
+        (root / "labels/train" / name).write_text("0 .5 .5 .5 .5")
+    boxes = read(root)
+    assert kinds(boxes, Level.PROBLEM) == [("unused_label", str(root / "labels/train/gone.txt"))]
+    (root / "images/train/a.png").rename(root / "images/train/0.PNG")
+    unused = [place for _, place in kinds(read(root), Level.PROBLEM)]
+    assert unused == [str(root / f"labels/train/{key}.txt") for key in ("a", "gone")]
+
+
+def test_labels_of_another_splits_pictures_are_not_unused(tmp_path: Path) -> None:
+    draw(tmp_path, ["a", "b"])
+    for name in ("a", "b", "stray"):
+        (tmp_path / f"{name}.txt").write_text(yolo_line(("dog", 4, 5, 10, 10)))
+    for split, key in (("train", "a"), ("val", "b")):
+        (tmp_path / f"{split}.txt").write_text(f"./{key}.png\n")
+    write_yaml(tmp_path, "train: train.txt\nval: val.txt\nnames: [cat, dog]\n")
+    boxes = read(tmp_path)
+    assert [each["file_name"] for each in boxes.images] == ["a.png"]
+    assert kinds(boxes, Level.PROBLEM) == [("unused_label", str(tmp_path / "stray.txt"))]
+
+
+def test_a_choice_of_pictures_is_all_that_is_read(root: Path) -> None:
+    (root / "images/train/a.png").write_bytes(b"no picture")
+    asked: list[list[str]] = []
+
+    def last(names: Sequence[str]) -> list[int]:
+        asked.append([*names])
+        return [2]
+
+    boxes = read_yolo(root, "train", None, None, upright=False, choose=last)
+    assert asked == [["a.png", "b.png", "c.png"]]
+    assert [each["file_name"] for each in boxes.images] == ["c.png"]
+    assert len(boxes.annotations) == 1
+    assert boxes.problems == []
 
 
 def test_the_last_folder_images_becomes_labels(tmp_path: Path) -> None:

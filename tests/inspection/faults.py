@@ -90,6 +90,32 @@ def leak(data: DataSet) -> None:
     data.picture(5).write_bytes(data.picture(2).read_bytes())
 
 
+def leak_compressed(data: DataSet) -> None:
+    """Picture 5 of validation becomes picture 2 of training, of less quality."""
+    save_picture(data.picture(5), 2, quality=70)
+
+
+def leak_resized(data: DataSet) -> None:
+    """Picture 5 of validation becomes picture 2 of training, of twice the size."""
+    large = Image.fromarray(pixels(2)).resize((2 * WIDTH, 2 * HEIGHT))
+    large.save(data.picture(5), "JPEG", quality=90)
+    save_mask(data.mask(5), clean_values().repeat(2, axis=0).repeat(2, axis=1))
+    sides = {"width": 2 * WIDTH, "height": 2 * HEIGHT}
+    data.edit(lambda content: content["images"][0].update(sides), "val")
+
+
+def name_alike(data: DataSet) -> None:
+    """Picture 5 of validation gets the name of picture 2 of training."""
+    data.picture(5).rename(data.root / "val" / "2.jpg")
+    data.mask(5).rename(data.root / "masks" / "val" / "2.png")
+    data.edit(lambda content: content["images"][0].update(file_name="2.jpg"), "val")
+
+
+def put_folder(data: DataSet) -> None:
+    data.picture(2).unlink()
+    data.picture(2).mkdir()
+
+
 def save_16_bit(data: DataSet) -> None:
     Image.fromarray(pixels(2)[..., 0].astype(np.uint16) * 257).save(data.picture(2), "PNG")
 
@@ -125,6 +151,9 @@ PICTURE_FAULTS = {
     ),
     "duplicate pixels": Fault(copy_with_metadata, "duplicate_picture", 1, "equal pixels"),
     "leak": Fault(leak, "leaked_picture", 1, "train 2"),
+    "leak, compressed anew": Fault(leak_compressed, "near_duplicate", 1, "= val 5"),
+    "leak, resized": Fault(leak_resized, "near_duplicate", 1, "= val 5"),
+    "equal names": Fault(name_alike, "equal_name", 0, "train 2"),
 }
 """Faults of picture files, the same for boxes and masks."""
 
@@ -162,6 +191,23 @@ def both_splits(change: Callable[[Json], object]) -> Plant:
 
 BOX_FAULTS = {
     "missing picture": Fault(lambda data: data.picture(2).unlink(), "missing_picture", 2, "2.jpg"),
+    "folder in a picture's place": Fault(put_folder, "missing_picture", 2, "2.jpg"),
+    "equal image ids": Fault(
+        lambda data: data.edit(
+            lambda content: [
+                content["images"][0].update(id=2),
+                [
+                    entry.update(image_id=2)
+                    for entry in content["annotations"]
+                    if entry["image_id"] == 5
+                ],
+            ],
+            "val",
+        ),
+        "equal_image_id",
+        0,
+        "2 (2.jpg, 5.jpg)",
+    ),
     "unused picture": Fault(
         lambda data: save_picture(data.root / "val" / "extra.jpg", 77),
         "unused_picture",
@@ -171,7 +217,10 @@ BOX_FAULTS = {
     "duplicate image id": Fault(add("images", **image_record(1)), "duplicate_id", 2, "1"),
     "duplicate annotation id": Fault(annotation(id=10), "duplicate_id", 2, "10"),
     "file named twice": Fault(
-        add("images", **{**image_record(1), "id": 50}), "duplicate_picture", 1, "named twice"
+        add("images", **{**image_record(1), "id": 50}),
+        "duplicate_file_name",
+        2,
+        "1.jpg (image ids 1, 50)",
     ),
     "wrong size": Fault(
         lambda data: data.edit(lambda content: content["images"][1].update(width=65)),

@@ -34,6 +34,8 @@ def test_boxes_are_found_with_their_picture(
     assert [each.pictures for each in shown] == [(clean.picture(1),)]
     box = (1, 1, 61, 3) if fault == "unmatched box" else (3, 3, 8, 33)
     assert shown[0].boxes == (box,)
+    caption = shown[0].caption or shown[0].problem.place
+    assert caption.startswith(f"1.jpg (corners {', '.join(map(str, box))})")
 
 
 def test_without_boxes_nothing_is_said(clean: DataSet, tiny_anchors: Tensor) -> None:

@@ -97,6 +97,40 @@ def test_other_formats_are_inspected_too(clean: DataSet, tmp_path: Path) -> None
         assert report.facts["val"]["boxes"] == 4
 
 
+def test_pictures_that_a_reader_told_of_are_not_unused(clean: DataSet, tmp_path: Path) -> None:
+    """VOC's without an XML file, or with a broken one; YOLO's that cannot be read."""
+    for form in ("voc", "yolo"):
+        root = tmp_path / form
+        run_tool("convert_data", clean.root, "--to", form, "--out", root).require_success()
+        if form == "voc":
+            xml = sorted((root / "Annotations").rglob("*.xml"))
+            xml[0].unlink()
+            xml[1].write_text("<annotation>")
+        else:
+            sorted(root.rglob("*.jpg"))[0].write_text("no picture")
+        config = parse_config({**DETECTION, **recognise(root)})
+        assert isinstance(config, DetectionConfig)
+        kinds = Counter(problem.kind for problem in inspect_detection(config, form, 2).problems)
+        kinds.pop("class_not_in_val", None)
+        wanted = {"missing_annotation": 1, "bad_xml": 1}
+        assert kinds == (wanted if form == "voc" else {"unreadable_picture": 1})
+
+
+def test_the_way_to_coco_is_not_told_of_other_data(clean: DataSet) -> None:
+    BOX_FAULTS["missing picture"].plant(clean)
+    (found,) = inspect(clean).problems
+    assert "COCO" not in found.remedy
+    (clean.root / "train").rename(clean.root / "train2017")
+    (found,) = inspect(clean, train_images="train2017").problems
+    assert "tools/download_data.py coco" in found.remedy
+
+
+def test_a_folder_in_a_pictures_place_is_said_once(clean: DataSet) -> None:
+    BOX_FAULTS["folder in a picture's place"].plant(clean)
+    (found,) = inspect(clean).problems
+    assert found.kind == "missing_picture"
+
+
 def test_real_pictures(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is truly in the excerpt: looked at with pycocotools and Pillow alone."""
     root = f"data.root={shared / 'data' / 'coco'}"

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mnv2_dense.drawing import READABLE_SIDE
@@ -35,7 +36,7 @@ def test_pictures_are_thumbnails_with_boxes_where_they_are(tmp_path: Path) -> No
     rows, columns = np.nonzero(is_red(example.picture))
     assert (abs(rows.min() - 80), abs(columns.min() - 160)) <= (1, 1)
     assert (abs(rows.max() - 120), abs(columns.max() - 240)) <= (2, 2)
-    assert example.caption == "bad: there"
+    assert example.caption == "there"
 
 
 def test_boxes_outside_are_seen_in_a_margin(tmp_path: Path) -> None:
@@ -62,5 +63,35 @@ def test_what_cannot_be_read_or_drawn_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_very_thin_picture_is_drawn(tmp_path: Path) -> None:
     Image.new("RGB", (20_000, 1)).save(tmp_path / "a.png")
-    (example,) = draw_examples([finding(tmp_path / "a.png", boxes=((0.0, 0.0, 9.0, 1.0),))])
-    assert example.picture.shape == (1, READABLE_SIDE, 3)
+    for boxes in ((), ((0.0, 0.0, 19_000.0, 1.0),)):
+        (example,) = draw_examples([finding(tmp_path / "a.png", boxes=boxes)])
+        assert example.picture.shape == (1, READABLE_SIDE, 3)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (3000, 1000), (4096 - 6, 2048 - 3)])
+def test_tiny_boxes_are_enlarged_with_what_is_around(
+    tmp_path: Path, corner: tuple[int, int]
+) -> None:
+    """A box of 6 x 3 pixels, filled with blue, in a picture of 4096 x 2048."""
+    x, y = corner
+    picture = Image.new("RGB", (4096, 2048), "lime")
+    picture.paste("blue", (x, y, x + 6, y + 3))
+    picture.save(tmp_path / "a.png")
+    found = finding(tmp_path / "a.png", boxes=((x, y, x + 6, y + 3),))
+    (example,) = draw_examples([found])
+    drawn = example.picture
+    assert READABLE_SIDE * 0.8 <= max(drawn.shape) <= READABLE_SIDE
+    rows, columns = np.nonzero(is_red(drawn))
+    assert columns.max() - columns.min() >= 32
+    inside = drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert (inside == (0, 0, 255)).all(axis=-1).mean() > 0.5
+    outside = np.ones(drawn.shape[:2], bool)
+    outside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = False
+    assert (drawn[outside] == (0, 255, 0)).all()
+
+
+def test_captions_name_what_is_drawn(tmp_path: Path) -> None:
+    save_picture(tmp_path / "a.png", 1)
+    found = finding(tmp_path / "a.png")
+    drawn = draw_examples([found._replace(caption="a.png, box 3"), found])
+    assert [example.caption for example in drawn] == ["a.png, box 3", "there"]

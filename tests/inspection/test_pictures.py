@@ -10,7 +10,6 @@ from mnv2_dense.inspection.pictures import (
     picture_findings,
     scan_picture,
     scan_pictures,
-    unused_findings,
 )
 from mnv2_dense.structures import ImageSize
 from tests.inspection.data_set import ORIENTATION, save_picture
@@ -67,7 +66,7 @@ def test_faults_are_said_not_raised(
 
 
 def test_a_folder_in_a_pictures_place_is_said(tmp_path: Path) -> None:
-    assert scan_picture(tmp_path).fault == "unreadable_picture"
+    assert scan_picture(tmp_path).fault == "missing_picture"
 
 
 def test_a_bomb_is_not_decoded(tmp_path: Path) -> None:
@@ -99,14 +98,6 @@ def test_other_names_of_a_format_are_right(tmp_path: Path, name: str) -> None:
     save_picture(tmp_path / name, 1, format="JPEG")
     facts = scan_picture(tmp_path / name)
     assert picture_findings([facts], str, Level.ERROR) == []
-
-
-def test_hidden_and_used_files_are_not_unused(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png", ".c.png"):
-        save_picture(tmp_path / name, 1)
-    (tmp_path / "notes.txt").write_text("")
-    found = unused_findings([tmp_path, tmp_path], [tmp_path / "a.png"], listed=False)
-    assert [each.problem.place for each in found] == ["b.png"]
 
 
 def test_few_items_are_in_flight_at_a_time() -> None:

@@ -9,7 +9,6 @@ from mnv2_dense.segmentation.contents import (
     count_classes,
     describe_colors,
     find_contents,
-    hold_colors,
 )
 
 BLACK, RED, GREEN = (0, 0, 0), (128, 0, 0), (0, 128, 0)
@@ -71,22 +70,3 @@ def test_values_that_are_no_classes(values: list[int], words: str) -> None:
 def test_colours_are_listed_ready_to_be_given() -> None:
     text = describe_colors({RED: 1, BLACK: 3}, Path("masks"))
     assert "'data.colors=[[0,0,0],[128,0,0]]' (of all pixels: 75.00%, 25.00%)" in text
-
-
-@pytest.mark.parametrize(
-    ("pixels", "palette", "expected"),
-    [
-        ([[BLACK, RED]], None, True),
-        ([[0, 1, 2]], [*BLACK, *RED, *GREEN], False),  # index and colour say the same
-        ([[0, 1, 255]], [*BLACK, *RED, *GREEN, *[224, 224, 192] * 253], False),
-        ([[0, 1]], [*BLACK, *GREEN, *RED], True),  # the palette has an order of its own
-        ([[0, 1]], [*BLACK, 9, 9, 9], False),  # the palette says nothing
-        ([[0, 1, 2]], None, False),
-        ([[0, 0]], None, False),
-    ],
-)
-def test_whether_masks_hold_a_tables_colours(
-    tmp_path: Path, pixels: object, palette: list[int] | None, expected: bool
-) -> None:
-    mask = save(tmp_path / "a.png", pixels, palette)
-    assert hold_colors([mask], [BLACK, RED, GREEN], 255) is expected
