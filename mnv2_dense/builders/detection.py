@@ -25,7 +25,7 @@ from mnv2_dense.detection.network import Detector
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
-from mnv2_dense.structures import Category
+from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.datamodule import DataModule
 
 FOCAL_PRIOR_LOGIT = -4.6
@@ -72,6 +72,19 @@ def build_anchors(config: DetectionConfig, taps: int) -> AnchorGenerator:
             f"anchors.scales: {error} ({taps} taps and {extra} of head.extra_channels); give one "
             "scale per level, finest first, or null"
         ) from error
+
+
+def trace_levels(config: DetectionConfig) -> tuple[list[ImageSize], AnchorGenerator]:
+    """Cells of every map that predicts, at the config's input, and its anchors; without weights.
+
+    Raises:
+        UserError: See `build_network`.
+    """
+    with torch.device("meta"), torch.no_grad():
+        network = build_network(config, num_classes=1).eval()
+        image = torch.zeros(1, 3, *input_size(config))
+        cells = network.head(network.backbone(image)).feature_sizes
+    return cells, network.anchor_generator
 
 
 def choose_taps(config: DetectionConfig) -> Sequence[str]:

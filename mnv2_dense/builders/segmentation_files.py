@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mnv2_dense.config.segmentation import SegmentationData
 from mnv2_dense.errors import UserError
@@ -29,21 +30,28 @@ def list_masks(
     Raises:
         UserError: See `read_folders`.
     """
-    images, masks = _folders(data, split, "masks")
-    listed = getattr(data, f"{split}_list")
     drawn = f"Remove {data.root}: it was drawn by an earlier version, and is drawn anew"
     return read_folders(
-        images=images,
-        masks=masks,
-        list_file=None if listed is None else Path(data.root) / listed,
+        **_places(data, split),
         categories=[Category(value, name) for value, name in enumerate(names)],
         rule=rule,
-        image_suffix=data.image_suffix,
-        mask_suffix=data.mask_suffix,
         hint=drawn if data.generate else None,
         check_sizes=check_sizes,
         upright=data.orientation == "upright",
     )
+
+
+def _places(data: SegmentationData, split: str) -> dict[str, Any]:
+    """Where pictures and masks are, and how a mask is named after its picture."""
+    images, masks = _folders(data, split, "masks")
+    listed = getattr(data, f"{split}_list")
+    return {
+        "images": images,
+        "masks": masks,
+        "list_file": None if listed is None else Path(data.root) / listed,
+        "image_suffix": data.image_suffix,
+        "mask_suffix": data.mask_suffix,
+    }
 
 
 def _folders(data: SegmentationData, split: str, truth: str) -> tuple[Path, Path]:
@@ -79,15 +87,7 @@ def pair_split(data: SegmentationData, split: str) -> Pairs:
         UserError: There are none at all.
     """
     source = split if data.val_share is None else "train"
-    images, masks = _folders(data, source, "masks")
-    listed = getattr(data, f"{source}_list")
-    pairs = pair_files(
-        images=images,
-        masks=masks,
-        list_file=None if listed is None else Path(data.root) / listed,
-        image_suffix=data.image_suffix,
-        mask_suffix=data.mask_suffix,
-    )
+    pairs = pair_files(**_places(data, source))
     if data.val_share is None:
         return pairs
     return pairs.choose(draw_split(pairs.keys, data.val_share, data.split_seed)[split])

@@ -35,7 +35,6 @@ WRITERS: dict[str, Callable[[Splits, Path], Written]] = {
 }
 MASKS = "masks"
 """The one target of segmentation: folders of pictures and index masks."""
-TARGETS = (*WRITERS, MASKS)
 SPLITS = ("train", "val")
 
 _OF_VOC = "parts of objects, and the elements source, segmented, owner and attributes of XML files"
@@ -62,7 +61,7 @@ def convert(
     Args:
         source: A config, or the folder of a data set.
         overrides: Changes to the config, of the form `key.path=value`.
-        target: One of `TARGETS`.
+        target: A key of `WRITERS`, or `MASKS`.
         out: A folder that is not there yet, or empty, and outside of the data.
         link: Whether pictures are symbolic links instead of copies.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mnv2_dense.builders.detection import build_anchors, build_network
+from mnv2_dense.builders.detection import trace_levels
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.commands.session import ensure_data, read_data, say
 from mnv2_dense.config.detection import Anchors
@@ -158,16 +158,12 @@ def _reload(config: DetectionConfig, text: str, source: Path) -> DetectionConfig
 
 def _find_levels(config: DetectionConfig) -> tuple[Levels, AnchorSettings]:
     """The maps of the config's network, and its anchors' settings."""
-    size = input_size(config)
-    with torch.device("meta"), torch.no_grad():
-        network = build_network(config, num_classes=1).eval()
-        cells = network.head(network.backbone(torch.zeros(1, 3, *size))).feature_sizes
-    scales = build_anchors(config, len(network.backbone.specs)).scales
+    cells, generator = trace_levels(config)
     anchors = config.anchors
     settings = AnchorSettings(
-        scales, anchors.aspect_ratios, anchors.reduce_lowest_level, anchors.lowest_scale
+        generator.scales, anchors.aspect_ratios, anchors.reduce_lowest_level, anchors.lowest_scale
     )
-    return Levels(cells, size), settings
+    return Levels(cells, input_size(config)), settings
 
 
 def _read_boxes(config: DetectionConfig, split: str, size: ImageSize) -> NetworkBoxes:

@@ -69,13 +69,23 @@ class NetworkBoxes(NamedTuple):
     left: int
 
 
-def network_boxes(index: DetectionIndex, size: ImageSize) -> NetworkBoxes:
-    """The boxes of an index, crowds left out, at an input of `size`."""
+def boxes_at_input(index: DetectionIndex, size: ImageSize) -> tuple[Tensor, Tensor, Tensor]:
+    """All boxes of an index, crowds left out, as a plain resize to `size` leaves them.
+
+    Returns:
+        Boxes [N, 4] xyxy in shares of the image, their width and height in pixels of the input
+        [N, 2], and whether the network gets them [N]: those under a pixel it does not.
+    """
     counts = index.box_offsets.diff()
     pixels = index.sizes.flip(1).repeat(1, 2).repeat_interleave(counts, dim=0)
     shares = index.boxes / pixels
     sides = (shares[:, 2:] - shares[:, :2]) * shares.new_tensor([size.width, size.height])
-    kept = (sides >= MIN_BOX_SIDE).all(dim=1)
+    return shares, sides, (sides >= MIN_BOX_SIDE).all(dim=1)
+
+
+def network_boxes(index: DetectionIndex, size: ImageSize) -> NetworkBoxes:
+    """The boxes of an index that the network gets at an input of `size`."""
+    shares, _, kept = boxes_at_input(index, size)
     areas = (index.boxes[:, 2:] - index.boxes[:, :2]).prod(dim=1)
     return NetworkBoxes(shares[kept], areas[kept], int((~kept).sum()))
 

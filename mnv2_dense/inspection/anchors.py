@@ -7,12 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mnv2_dense.builders.detection import build_network
+from mnv2_dense.builders.detection import trace_levels
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.config.schema import DetectionConfig
-from mnv2_dense.detection.fitting import match_quality
+from mnv2_dense.detection.fitting import boxes_at_input, match_quality
 from mnv2_dense.detection.index import DetectionIndex
-from mnv2_dense.detection.transforms import MIN_BOX_SIDE
 from mnv2_dense.formats.problems import Level, Problem
 from mnv2_dense.inspection.findings import Box, Finding, name_box, percent
 from mnv2_dense.inspection.histograms import BOX_SIZES, IOUS, RATIOS, histogram
@@ -24,7 +23,7 @@ SMALLEST_SHOWN = 3
 """Unmatched boxes that are drawn, of each split."""
 
 
-class NetworkBoxes(NamedTuple):
+class MatchedBoxes(NamedTuple):
     """A split's boxes at the network's input, and how anchors match them.
 
     Attributes:
@@ -40,25 +39,19 @@ class NetworkBoxes(NamedTuple):
 
 def config_anchors(config: DetectionConfig) -> Tensor:
     """The anchors [A, 4] (cx, cy, w, h) of the config's network, in shares of its input."""
-    size = input_size(config)
-    with torch.device("meta"), torch.no_grad():
-        network = build_network(config, num_classes=1).eval()
-        cells = network.head(network.backbone(torch.zeros(1, 3, *size))).feature_sizes
-    return network.anchor_generator(cells, size, torch.device("cpu"))
+    cells, generator = trace_levels(config)
+    return generator(cells, input_size(config), torch.device("cpu"))
 
 
-def match_boxes(index: DetectionIndex, anchors: Tensor, size: ImageSize) -> NetworkBoxes:
+def match_boxes(index: DetectionIndex, anchors: Tensor, size: ImageSize) -> MatchedBoxes:
     """The boxes of a split at the network's input, by a plain resize."""
-    rows = index.box_offsets.diff()
-    pixels = index.sizes.flip(1).repeat(1, 2).repeat_interleave(rows, dim=0)
-    shares = index.boxes / pixels
-    sides = (shares[:, 2:] - shares[:, :2]) * shares.new_tensor([size.width, size.height])
-    positions = (sides >= MIN_BOX_SIDE).all(dim=1).nonzero()[:, 0]
+    shares, sides, kept = boxes_at_input(index, size)
+    positions = kept.nonzero()[:, 0]
     quality = match_quality(shares[positions], anchors, MATCH_THRESHOLD)
-    return NetworkBoxes(positions, sides[positions], quality.best_ious)
+    return MatchedBoxes(positions, sides[positions], quality.best_ious)
 
 
-def unmatched_findings(split: str, index: DetectionIndex, found: NetworkBoxes) -> list[Finding]:
+def unmatched_findings(split: str, index: DetectionIndex, found: MatchedBoxes) -> list[Finding]:
     """One note of how many boxes no anchor matches, with the smallest of them as pictures."""
     findings = list(_lost_findings(split, index, found))
     unmatched = (found.best_ious < MATCH_THRESHOLD).nonzero()[:, 0]
@@ -77,7 +70,7 @@ def unmatched_findings(split: str, index: DetectionIndex, found: NetworkBoxes) -
     return findings
 
 
-def _lost_findings(split: str, index: DetectionIndex, found: NetworkBoxes) -> Iterator[Finding]:
+def _lost_findings(split: str, index: DetectionIndex, found: MatchedBoxes) -> Iterator[Finding]:
     lost = torch.ones(len(index.boxes), dtype=torch.bool)
     lost[found.positions] = False
     share = percent(int(lost.sum()), len(lost))
@@ -96,7 +89,7 @@ def _box_at(index: DetectionIndex, position: int) -> tuple[Path, Box]:
     return index.path(image), (left, top, right, bottom)
 
 
-def box_histograms(matched: Mapping[str, NetworkBoxes]) -> Iterator[Histogram]:
+def box_histograms(matched: Mapping[str, MatchedBoxes]) -> Iterator[Histogram]:
     """Sizes, aspect ratios and best IoUs of the boxes of each split."""
     sides = {split: found.sides.double().numpy() for split, found in matched.items()}
     sizes = {split: each.prod(axis=1) ** 0.5 for split, each in sides.items()}

@@ -17,7 +17,7 @@ from mnv2_dense.formats.problems import Level, Problem
 from mnv2_dense.formats.yolo_places import find_labels
 from mnv2_dense.inspection.anchors import (
     MATCH_THRESHOLD,
-    NetworkBoxes,
+    MatchedBoxes,
     box_histograms,
     config_anchors,
     match_boxes,
@@ -184,7 +184,7 @@ def _facts(
     boxes: BoxSet,
     facts: Mapping[Path, PictureFacts],
     bad_boxes: list[Finding],
-    matched: NetworkBoxes,
+    matched: MatchedBoxes,
 ) -> dict[str, float]:
     crowds = sum(bool(entry.get("iscrowd")) for entry in boxes.annotations)
     filled = {entry["image_id"] for entry in boxes.annotations}
