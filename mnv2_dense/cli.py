@@ -1,13 +1,17 @@
 """How every command ends: what the user sees of a mistake, and the exit code."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.quoting import quote
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+MAX_LINES, MAX_LINE = 200, 4000
+"""Of a message: texts of strangers may stand in it."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors that often name no file, or the one that was read."""
 
@@ -16,12 +20,13 @@ def run_command(command: Callable[[], None]) -> int:
     """Runs a command and returns its exit code.
 
     0 is done, 130 is Ctrl-C; 2 is a user's mistake, or a file that cannot be read or written.
+    Where several processes work together, all end with the code of the first that failed.
     """
+    if _is_one_of_several():
+        # PyTorch would show its own stack where the first process has ended; read at its import.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         command()
-    except UserError as error:
-        print(f"error: {message_of(error)}", file=sys.stderr)
-        return EXIT_MISTAKE
     except KeyboardInterrupt:
         return _interrupted()
     except SystemExit as stop:
@@ -33,18 +38,43 @@ def run_command(command: Callable[[], None]) -> int:
         # The reader of a pipe (head, less) has gone; a second failure at exit says nothing.
         sys.stderr.close()
         return 1
-    except OSError as error:
-        # A full disk, a folder in a file's place, a name too long: the machine's, not a bug.
-        if error.filename is None and error.errno not in DISK_FULL:
+    except Exception as error:
+        line = _line_of(error)
+        if _is_one_of_several():
+            from mnv2_dense.training.launching import end_together
+
+            return end_together(error, line)
+        if line is None:
             raise
-        place = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {place}{error.strerror}", file=sys.stderr)
+        print(line, file=sys.stderr)
         return EXIT_MISTAKE
     return 0
 
 
+def _line_of(error: Exception) -> str | None:
+    """What the user is told of an error; None for a bug, which ends with a traceback."""
+    if isinstance(error, UserError):
+        return f"error: {_printable(message_of(error))}"
+    # A full disk, a folder in a file's place, a name too long: the machine's, not a bug.
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL):
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"error: {_printable(place)}{error.strerror}"
+    return None
+
+
+def _printable(text: str) -> str:
+    """A message without what would clear or recolour a terminal, and not without end."""
+    return "\n".join(quote(line, MAX_LINE) for line in text.split("\n")[:MAX_LINES])
+
+
+def _is_one_of_several() -> bool:
+    """Whether other processes do the same work; torch may not even be imported."""
+    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS") or 1) > 1
+
+
 def _interrupted() -> int:
-    print("interrupted", file=sys.stderr)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # In a terminal all processes are interrupted.
+        print("interrupted", file=sys.stderr)
     return EXIT_INTERRUPTED
 
 

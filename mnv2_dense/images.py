@@ -1,9 +1,9 @@
 """Pictures from disk as RGB arrays, whatever their file format and colour mode."""
 
-import os
-import re
+import math
+import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,9 +11,20 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION, TiffImageFile
+from PIL.TiffImagePlugin import (
+    PHOTOMETRIC_INTERPRETATION,
+    PLANAR_CONFIGURATION,
+    TiffImageFile,
+)
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.image_bounds import (
+    MAX_READS,
+    CountedFile,
+    refuse_plain,
+    refuse_scans,
+    refuse_strips,
+)
 from mnv2_dense.structures import ImageSize
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
@@ -21,12 +32,6 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 
 Others stay shut: some start programs (EPS starts Ghostscript).
 """
-
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".gif", ".webp"),
-    *(".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
-"""File names, in lower case, that `find_images` takes for pictures."""
 
 _MAX_16_BIT = 65535
 LAST_UNSWAPPED = 4
@@ -76,75 +81,34 @@ def image_size(path: Path, *, upright: bool = False) -> ImageSize:
 def open_image(path: Path) -> Iterator[ImageFile]:
     """An image file to be decoded inside the `with` block.
 
+    Pictures of more than 178,956,970 pixels (twice Pillow's `MAX_IMAGE_PIXELS`) are refused by
+    their headers, before anything is decoded. Texts in a PNG may take 1 MB unpacked each and 64 MB
+    together (Pillow's `MAX_TEXT_CHUNK` and `MAX_TEXT_MEMORY`).
+
     Raises:
         UserError: The file cannot be opened, or the block raised: whatever a decoder raises on
             damaged data becomes a message that names the file.
     """
     try:
+        # A pipe or device would be waited for, or never end.
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            cause = IsADirectoryError(str(path)) if stat.S_ISDIR(mode) else None
+            raise UserError(f"{path}: no file but a folder, pipe or device") from cause
         # Pillow warns of odd EXIF data and of large but allowed pictures: neither is a mistake.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                yield image
+            with CountedFile(path) as file:
+                refuse_strips(file)
+                with Image.open(file, formats=FORMATS) as image:
+                    refuse_scans(file, image)
+                    refuse_plain(file, image)
+                    file.limit_reads(MAX_READS, math.inf)
+                    yield image
     except UserError:
         raise
     except Exception as error:  # Decoders raise nearly anything on damaged data.
         raise UserError(_explain(path, error)) from error
-
-
-def find_images(source: Path) -> list[Path]:
-    """Paths of the pictures that `source` stands for, sorted.
-
-    Args:
-        source: A file, which is returned as it is, or a folder, which is searched at every depth
-            for picture suffixes (hidden files are passed over).
-
-    Raises:
-        UserError: `source` does not exist, or is a folder without pictures.
-    """
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise UserError(f"{source}: no such file or folder")
-    found = (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
-    images = sorted(path for path in found if not path.name.startswith(".") and path.is_file())
-    if not images:
-        raise UserError(f"{source}: no pictures in this folder (looked for {' '.join(SUFFIXES)})")
-    return images
-
-
-def list_files(folder: Path) -> set[str]:
-    """Names of the files that lie directly in a folder; none if there is no such folder.
-
-    Raises:
-        UserError: The folder cannot be listed.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in the name.
-        return set()
-    except OSError as error:
-        raise UserError(f"{folder}: the folder cannot be listed ({error})") from error
-
-
-def missing_files(folder: Path, names: Sequence[str]) -> list[str]:
-    """Those of the names below `folder`, with / between folders, that are no file there.
-
-    One listing per folder, not one look-up per file.
-
-    Raises:
-        UserError: A folder cannot be listed.
-    """
-    parts = [name.rpartition("/") for name in names]
-    present = {parent: list_files(folder / parent) for parent in {part[0] for part in parts}}
-    return ["".join(part) for part in parts if part[2] not in present[part[0]]]
-
-
-def leaves_folder(name: str) -> bool:
-    """Whether a file's name from a list is absolute or has '..', on any system."""
-    parts = re.split(r"[/\\]", name)
-    return parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", name) is not None
 
 
 def orientation(image: ImageFile) -> int:
@@ -189,10 +153,14 @@ def _refuse_planes(image: ImageFile) -> None:
 
 def _eight_bit(image: ImageFile) -> Image.Image:
     """Scales 16-bit gray to 8 bits; Pillow's own conversion would clip nearly all to white."""
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > _MAX_16_BIT:
         raise ValueError("32-bit pixels have no fixed range; save it with 8 or 16 bits")
-    scaled = ((values * 255 + _MAX_16_BIT // 2) // _MAX_16_BIT).astype(np.uint8)
+    wide = values.astype(np.uint32)  # in place below: these are the largest pictures
+    wide *= 255
+    wide += _MAX_16_BIT // 2
+    wide //= _MAX_16_BIT
+    scaled = wide.astype(np.uint8)
     if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
         scaled = 255 - scaled  # "white is zero", which Pillow heeds in 8 bits only
     transparent = image.info.get("transparency")

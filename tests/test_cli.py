@@ -37,6 +37,16 @@ def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "error: no such thing\n")
 
 
+def test_a_message_cannot_clear_the_terminal_or_never_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = "a\x1b[2J: " + "b" * 100_000 + "\n" * 1000
+    assert run_command(lambda: raises(UserError(text))) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: a\\x1b[2J: b")
+    assert len(shown) < 5000
+
+
 def test_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(lambda: raises(KeyboardInterrupt())) == 130
     assert capsys.readouterr() == ("", "interrupted\n")

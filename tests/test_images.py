@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -12,15 +13,7 @@ import pytest
 from PIL import Image
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import (
-    find_images,
-    image_size,
-    leaves_folder,
-    list_files,
-    missing_files,
-    open_image,
-    read_image,
-)
+from mnv2_dense.images import image_size, open_image, read_image
 from mnv2_dense.structures import ImageSize
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -409,23 +402,6 @@ def test_reading_never_writes(tmp_path: Path) -> None:
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before
 
 
-def test_find_images(tmp_path: Path) -> None:
-    (tmp_path / "b" / "c").mkdir(parents=True)
-    (tmp_path / "folder.jpg").mkdir()
-    names = ["z.PNG", "b/a.jpg", "b/c/d.webp"]
-    for name in [*names, "notes.txt", "._hidden.jpg"]:
-        (tmp_path / name).touch()
-    assert find_images(tmp_path) == sorted(tmp_path / name for name in names)
-    assert find_images(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
-
-
-def test_find_images_without_any(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no pictures in this folder"):
-        find_images(tmp_path)
-    with pytest.raises(UserError, match="no such file or folder"):
-        find_images(tmp_path / "gone")
-
-
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_image_size_is_that_of_the_stored_pixels(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
@@ -452,30 +428,14 @@ def test_errors_inside_open_image_name_the_file(tmp_path: Path) -> None:
         raise UserError("as it is")
 
 
-def test_files_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    for name in ("a.jpg", "b/c.png"):
-        (tmp_path / name).touch()
-    assert list_files(tmp_path) == {"a.jpg"}
-    assert list_files(tmp_path / "gone") == set()
-    assert list_files(tmp_path / "a.jpg") == set()
-    names = ["a.jpg", "b", "b/c.png", "b/gone", "x/y", "nul\0"]
-    assert missing_files(tmp_path, names) == ["b", "b/gone", "x/y", "nul\0"]
-
-
-@pytest.mark.parametrize(
-    ("name", "leaves"),
-    [
-        ("a.jpg", False),
-        ("a/b..c.jpg", False),
-        ("...", False),
-        ("/a.jpg", True),
-        ("\\a.jpg", True),
-        ("..", True),
-        ("a/../b", True),
-        ("a\\..\\b", True),
-        ("C:a", True),
-    ],
-)
-def test_names_that_leave_their_folder(name: str, leaves: bool) -> None:
-    assert leaves_folder(name) == leaves
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "7.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=r"7\.jpg: no file but a folder, pipe or device"):
+        read_image(path)

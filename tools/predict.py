@@ -35,11 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--top", type=int, metavar="N", help="of a classifier: classes named (default 5)"
     )
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="processes that share the pictures"
+    )
+    parser.add_argument(
+        "--shard",
+        type=read_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="do the I-th of N shares of the pictures, for N commands on one or more machines",
+    )
     options = parser.parse_intermixed_args(arguments)
     if options.score_threshold is not None and not 0 <= options.score_threshold <= 1:
         parser.error(f"--score-threshold is from 0 to 1, not {options.score_threshold}")
     if options.top is not None and options.top < 1:
         parser.error(f"--top is at least 1, not {options.top}")
+    if options.processes < 1:
+        parser.error(f"--processes is at least 1, not {options.processes}")
     # A picture may have `=` in its name; what is no file and has one is a change to the config.
     options.overrides = [
         text for text in options.sources if "=" in text and not Path(text).exists()
@@ -50,9 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(lambda: run(options))
 
 
+def read_shard(text: str) -> tuple[int, int]:
+    """The numbers of a share, `2/8`.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"a share is given as 1/4 to 4/4, not {text}")
+    return int(number), int(count)
+
+
 def run(options: argparse.Namespace) -> None:
     """Does what the options ask for."""
     from mnv2_dense.commands.predict import predict
+    from mnv2_dense.commands.prediction_job import Share
 
     predict(
         options.pictures,
@@ -61,6 +86,8 @@ def run(options: argparse.Namespace) -> None:
         out=options.out,
         score_threshold=options.score_threshold,
         top=options.top,
+        processes=options.processes,
+        share=Share(*options.shard),
     )
 
 

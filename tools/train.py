@@ -26,7 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="?",
         const="",
         metavar="PATH",
-        help="go on from the newest run of this config, or from a checkpoint",
+        help="go on from the newest run of this name, from a checkpoint, or with `auto` from the "
+        "newest run that has not finished, if there is one",
+    )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="resume also with other data, another input size, batch or seed",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="one batch of each kind; nothing is written"
@@ -54,12 +60,12 @@ def run(options: argparse.Namespace) -> None:
     else:
         from mnv2_dense.commands.train import train
 
-        resume = options.resume is not None and (Path(options.resume) if options.resume else True)
         train(
             options.config,
             options.overrides,
             weights=options.weights,
-            resume=resume,
+            resume=options.resume,
+            accept_changes=options.accept_changes,
             dry_run=options.dry_run,
         )
 

@@ -16,7 +16,8 @@ from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
 from mnv2_dense.backbone.timm_features import TimmFeatures, from_timm
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
+from mnv2_dense.ops.state_dict import load_state_dict
 
 # Position in torchvision's Sequential `conv` -> our layer. Its first block has no expansion.
 _FIRST_BLOCK = {"0.0": "depthwise.0", "0.1": "depthwise.1", "1": "project.0", "2": "project.1"}

@@ -21,21 +21,26 @@ from mnv2_dense.formats.yolo import read_yolo
 from mnv2_dense.ops.texts import list_first
 
 
-def read_boxes(data: DetectionData, split: str) -> BoxSet:
+def read_boxes(data: DetectionData, split: str, *, whole: bool = False) -> BoxSet:
     """The pictures and boxes of `train` or `val` with what is wrong with them.
+
+    Args:
+        data: Where they are.
+        split: `train` or `val`.
+        whole: Whether fields of COCO's files are kept that a detector does not need.
 
     Raises:
         UserError: They cannot be read at all, or lack a class of `data.classes`.
     """
     if data.val_share is None:
-        boxes = _read(data, split, None)
+        boxes = _read(data, split, None, whole)
     else:
         share, seed = data.val_share, data.split_seed
-        boxes = _read(data, "train", lambda names: draw_split(names, share, seed)[split])
+        boxes = _read(data, "train", lambda names: draw_split(names, share, seed)[split], whole)
     return boxes if data.classes is None else boxes.choose_classes(data.classes)
 
 
-def _read(data: DetectionData, split: str, choose: Choice | None) -> BoxSet:
+def _read(data: DetectionData, split: str, choose: Choice | None, whole: bool) -> BoxSet:
     upright = data.orientation == "upright"
     images, annotations, listed = (
         getattr(data, f"{split}_{key}") for key in ("images", "annotations", "list")
@@ -50,23 +55,25 @@ def _read(data: DetectionData, split: str, choose: Choice | None) -> BoxSet:
         )
     annotations, images = root / (annotations or images), root / images
     if data.format == "coco":
-        return _read_coco(annotations, images, choose)
+        return _read_coco(annotations, images, choose, whole)
     names = data.classes or find_classes(data)
     listed = None if listed is None else root / listed
     return read_voc(annotations, images, listed, names, upright=upright, choose=choose)
 
 
-def _read_coco(annotations: Path, images: Path, choose: Choice | None) -> BoxSet:
+def _read_coco(annotations: Path, images: Path, choose: Choice | None, whole: bool) -> BoxSet:
     if choose is None:
-        return read_coco(annotations, images)
-    boxes = _read_whole(annotations, images, (stamp_of(annotations), stamp_of(images)))
+        return read_coco(annotations, images, whole=whole)
+    boxes = _read_whole(annotations, images, (stamp_of(annotations), stamp_of(images)), whole)
     return boxes.choose_images(set(choose([image["file_name"] for image in boxes.images])))
 
 
 @lru_cache(maxsize=1)
-def _read_whole(annotations: Path, images: Path, stamps: tuple[Stamp, Stamp]) -> BoxSet:
+def _read_whole(
+    annotations: Path, images: Path, stamps: tuple[Stamp, Stamp], whole: bool
+) -> BoxSet:
     """The file of which one share after the other is taken."""
-    return read_coco(annotations, images)
+    return read_coco(annotations, images, whole=whole)
 
 
 def forget_files() -> None:

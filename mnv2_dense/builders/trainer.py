@@ -11,21 +11,25 @@ from lightning.pytorch.callbacks import (
     LearningRateMonitor,
     ModelCheckpoint,
 )
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from mnv2_dense.config.schema import Config
 from mnv2_dense.training.averaging import ema_callback
 from mnv2_dense.training.bad_images import BadImages
 from mnv2_dense.training.best import BestCheckpoint
 from mnv2_dense.training.checkpoint_io import AtomicCheckpointIO
-from mnv2_dense.training.interrupt import InterruptCheckpoint
+from mnv2_dense.training.last import LastCheckpoint
+from mnv2_dense.training.launching import Processes
+from mnv2_dense.training.memory import ReturnMemory
 from mnv2_dense.training.norms import FreezeNorms, SameNormsEverywhere, SyncNorms
+from mnv2_dense.training.place import KeepPlace
 from mnv2_dense.training.progress import RunProgress
+from mnv2_dense.training.run_log import LogKeeper, RunLog
 from mnv2_dense.training.runs import checkpoint_folder
 from mnv2_dense.training.seeding import SeedSteps
 from mnv2_dense.training.throughput import ImagesPerSecond
 from mnv2_dense.training.validation import ValidateEvery
+from mnv2_dense.training.watch import NumericalWatch
 
 _PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -40,11 +44,12 @@ def build_trainer(config: Config, run: Path, score: str) -> pl.Trainer:
     """
     training = config.training
     sync = training.sync_batchnorm and count_processes(config) > 1
+    log = RunLog(run / "metrics.csv")
     trainer = pl.Trainer(
         **trainer_options(config),
         default_root_dir=run,
         # Lightning takes a layer sync for a wish to use it.
-        plugins=[AtomicCheckpointIO(), *([SyncNorms()] if sync else [])],
+        plugins=[AtomicCheckpointIO(), *([SyncNorms(on_cpu=not on_gpus(config))] if sync else [])],
         max_epochs=training.epochs,
         max_steps=-1 if training.max_steps is None else training.max_steps,
         accumulate_grad_batches=training.accumulate_batches,
@@ -55,10 +60,10 @@ def build_trainer(config: Config, run: Path, score: str) -> pl.Trainer:
         # ValidateEvery changes it, but not before the first whole epoch of a resumed run.
         check_val_every_n_epoch=training.validate_every,
         logger=[
-            CSVLogger(run, name="", version=""),
+            log,
             TensorBoardLogger(run, name="", version="tensorboard"),
         ],
-        callbacks=build_callbacks(config, run, score),
+        callbacks=[*build_callbacks(config, run, score), LogKeeper(log)],
     )
     # With `max_steps` Lightning 2.6 takes a whole epoch for an unfinished one when it resumes, and
     # would count the next epoch without training it.
@@ -86,14 +91,19 @@ def count_processes(config: Config) -> int:
     training = config.training
     if training.devices != "auto":
         return training.devices * training.num_nodes
-    gpus = torch.cuda.device_count() if training.accelerator in ("auto", "gpu") else 1
-    return max(gpus, 1) * training.num_nodes
+    gpus = torch.cuda.device_count() if on_gpus(config) else 1
+    return gpus * training.num_nodes
 
 
-def _strategy(config: Config) -> str | DDPStrategy:
+def on_gpus(config: Config) -> bool:
+    """Whether the processes run on NVIDIA's or AMD's GPUs."""
+    return config.training.accelerator in ("auto", "gpu") and torch.cuda.device_count() > 0
+
+
+def _strategy(config: Config) -> str | Processes:
     # DDP would send rank 0's buffers at every forward pass, also in validation, where the
     # processes may have different numbers of batches; SameNormsEverywhere does it once.
-    return DDPStrategy(broadcast_buffers=False) if count_processes(config) > 1 else "auto"
+    return Processes(broadcast_buffers=False) if count_processes(config) > 1 else "auto"
 
 
 def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
@@ -105,6 +115,12 @@ def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
         SeedSteps(training.seed),
         ImagesPerSecond(training.log_every),
         LearningRateMonitor("step"),
+        ReturnMemory(),
+        NumericalWatch(
+            run,
+            skips=training.skip_bad_steps,
+            divergence_factor=training.divergence_factor,
+        ),
     ]
     if config.data.on_bad_image == "skip":
         callbacks.append(BadImages(run / "bad_images.txt"))
@@ -124,11 +140,12 @@ def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
                 check_on_train_epoch_end=False,
             )
         )
+    callbacks.append(KeepPlace(config.data.batch_size))
     best = BestCheckpoint(folder, score)
     last = ModelCheckpoint(
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    return [*callbacks, best, last, InterruptCheckpoint(folder)]
+    return [*callbacks, best, last, LastCheckpoint(folder, training.save_every_minutes)]
 
 
 def set_threads(config: Config) -> None:

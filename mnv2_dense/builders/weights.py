@@ -17,7 +17,7 @@ from mnv2_dense.detection.network import Detector
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.reading import is_graph, read_weights
 from mnv2_dense.importing.states import TORCHVISION
-from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.training.checkpoint_io import CARD
 

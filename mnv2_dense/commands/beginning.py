@@ -10,7 +10,8 @@ from mnv2_dense.commands.session import say
 from mnv2_dense.config.detection import Anchors
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.network import Detector
-from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
+from mnv2_dense.ops.state_dict import load_state_dict
 from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import Category
 

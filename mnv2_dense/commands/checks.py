@@ -7,21 +7,16 @@ from pathlib import Path
 
 import torch
 
-from mnv2_dense.builders import Index, Task, build_network, coarsest_stride
+from mnv2_dense.builders import Index, build_network, coarsest_stride
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.segmentation import build_other_stride
 from mnv2_dense.builders.trainer import count_processes
-from mnv2_dense.commands.opening import check_classes, read_card
+from mnv2_dense.commands.launcher import check_launcher
 from mnv2_dense.commands.session import say
-from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config, SegmentationConfig
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.survey import check_classes_present, count_pixels
-
-RESUMED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step")
-"""What a checkpoint must hold for Lightning to go on from it."""
 
 DATA_FOLDERS = ("images", "annotations", "masks")
 """Keys of folders in a data section, behind the split's name."""
@@ -71,35 +66,6 @@ def check_network(config: Config) -> None:
         build_network(config, num_classes=2)
     if isinstance(config, SegmentationConfig):
         build_other_stride(config, num_classes=2)
-
-
-def check_resumable(task: Task, config: Config, path: Path) -> None:
-    """Refuses a checkpoint that a run cannot go on from, before anything is written.
-
-    Raises:
-        UserError: It holds weights alone, or was made with another network, other classes or
-            another optimiser.
-    """
-    content = read_checkpoint(path)
-    if missing := [key for key in RESUMED if key not in content]:
-        raise UserError(
-            f"{path}: --resume needs a checkpoint of a run, and this one has no "
-            f"{', '.join(missing)}; for its backbone alone, give it as backbone.weights"
-        )
-    check_classes(task, content, path)
-    load_state_dict(task, content["state_dict"], path)
-    done = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if done > config.training.epochs:
-        raise UserError(
-            f"{path}: has been trained for {done} epochs, more than "
-            f"training.epochs={config.training.epochs}; give a larger number, or start a new run"
-        )
-    before = parse_config(read_card(content, path)[0], name=str(path)).optimizer.name
-    if before != config.optimizer.name:
-        raise UserError(
-            f"{path}: was trained with optimizer.name={before}, whose state "
-            f"{config.optimizer.name} cannot go on from; keep it, or start a new run"
-        )
 
 
 def check_masks(train: Index, val: Index, config: Config) -> None:
@@ -154,10 +120,11 @@ def check_shares(config: Config, images: int) -> None:
 
 
 def check_machine(config: Config) -> None:
-    """Refuses hardware that is not there, before Lightning does.
+    """Refuses hardware and processes that are not there, before Lightning does.
 
     Raises:
-        UserError: No GPU, fewer than `training.devices`, or none where one is needed.
+        UserError: No GPU, fewer than `training.devices`, or none where one is needed; other
+            processes than torchrun or SLURM have started.
     """
     training, gpus = config.training, torch.cuda.device_count()
     mps = torch.backends.mps.is_available()
@@ -174,12 +141,8 @@ def check_machine(config: Config) -> None:
             f"training.devices={training.devices}, but this machine has {gpus} GPUs; set "
             "training.devices=auto"
         )
-    if training.sync_batchnorm and not on_gpu and count_processes(config) > 1:
-        raise UserError(
-            "training.sync_batchnorm=true works between GPUs only; set it to false for CPU "
-            "processes"
-        )
     if training.precision == "16" and not (on_gpu or mps):
         raise UserError(
             "training.precision=16 needs a GPU; set it to 32 on a CPU (bf16 works there, slowly)"
         )
+    check_launcher(config)

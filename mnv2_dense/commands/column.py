@@ -43,6 +43,9 @@ class Predictor(ABC):
     def predict(self, source: Source, out: Path) -> Prediction:
         """Predicts one picture, upright, and writes what there is to see of it below `out`.
 
+        In each of `result_folders` it leaves `NAME.png`, by the source's name, complete or not at
+        all.
+
         Raises:
             UserError: The picture cannot be read.
         """

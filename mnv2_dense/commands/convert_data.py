@@ -131,7 +131,7 @@ def _write_boxes(config: Config, splits: Sequence[str], target: str, folder: Pat
     assert isinstance(config, DetectionConfig)
     data = settle_classes(config).data
     assert isinstance(data, type(config.data))
-    sets = {split: read_boxes(data, split) for split in splits}
+    sets = {split: read_boxes(data, split, whole=True) for split in splits}
     read: list[str] = [_OF_VOC] if data.format == "voc" else []
     for boxes in sets.values():
         refuse(boxes.problems)

@@ -13,6 +13,7 @@ from torchvision.ops import box_convert
 from typing_extensions import override
 
 from mnv2_dense.commands.column import Column, Prediction, Source, to_picture
+from mnv2_dense.commands.whole_file import save_picture
 from mnv2_dense.detection.data import DetectionDataset
 from mnv2_dense.detection.draw import draw_detections, draw_targets
 from mnv2_dense.detection.index import DetectionIndex
@@ -83,7 +84,7 @@ class DetectionColumn(Column):
         image = read_image(source.path, upright=True)
         detections = self.see(image)
         target = out / f"{source.name}.png"
-        Image.fromarray(draw_detections(image, detections, self.names)).save(target)
+        save_picture(Image.fromarray(draw_detections(image, detections, self.names)), target)
         found = coco_results([source.number], [detections], self.categories)
         records = [{**result, "file_name": source.path.name} for result in found]
         return Prediction(f"{len(records)} boxes -> {target}", records)

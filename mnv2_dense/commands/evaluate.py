@@ -98,6 +98,8 @@ def report(column: Column, out: Path, *, checkpoint: Path, left_out: Unmeasured)
     if message := left_out.message():
         say(message)
         metrics["unmeasured"] = left_out.as_dict()
+    results = column.write_results(out)
+    # Last: a run is finished when it is there.
     write_json(out / "metrics.json", metrics)
-    files = [out / "metrics.json", *column.write_results(out)]
+    files = [out / "metrics.json", *results]
     say(f"wrote {', '.join(str(file) for file in files[:-1])} and {files[-1]}")

@@ -20,12 +20,14 @@ from mnv2_dense.commands.opening import check_same_classes
 from mnv2_dense.commands.session import quiet_lightning, say
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import find_images, read_image
+from mnv2_dense.image_files import find_images
+from mnv2_dense.images import read_image
 from mnv2_dense.importing.found import Imported
 from mnv2_dense.importing.reading import STATES, read_weights
 from mnv2_dense.importing.states import import_state
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.ops.norms import measure_norms
-from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.ops.state_dict import load_state_dict
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.training.checkpoint_io import CARD, AtomicCheckpointIO
 from mnv2_dense.training.runs import write_json

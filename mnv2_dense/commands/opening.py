@@ -9,7 +9,8 @@ from mnv2_dense.builders.trained import VARIANT, check_same
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config, SegmentationConfig
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.state_dict import load_state_dict, read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
+from mnv2_dense.ops.state_dict import load_state_dict
 from mnv2_dense.structures import Category
 from mnv2_dense.training.checkpoint_io import CARD
 

@@ -1,15 +1,19 @@
 """Where predictions are written: no file of the user's is ever replaced."""
 
-import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
+from functools import cache
 from itertools import chain, count
 from pathlib import Path
 
+from mnv2_dense.commands.prediction_list import Listed, PictureList, free_names
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import find_images
+from mnv2_dense.image_files import find_images
 
-MANIFEST = ".mnv2_dense.json"
-"""Names, in an output folder, the files that predictions wrote there and may write again."""
+JOB_FOLDER = ".mnv2_dense"
+"""Below an output folder: what is known of the prediction that writes there."""
+SETTINGS = "job.json"
+"""In the job folder: what the prediction was begun with."""
 
 
 class Outputs:
@@ -28,16 +32,19 @@ class Outputs:
         self.out = out
         self.folders = [out / name for name in folders]
         self.records = out / records_name
-        self._written = _read_manifest(out)
-        if self.records.exists() and not self.is_result(self.records):
+        self.job = out / JOB_FOLDER
+        self.list = PictureList(self.job)
+        self._real_folder = cache(os.path.realpath)  # 10^6 pictures are in fewer folders.
+        self._places = {os.path.realpath(folder) for folder in self.folders}
+        if self.records.exists() and not (self.job / SETTINGS).is_file():
             raise UserError(
                 f"--out {out}: {self.records} is there and no result of an earlier prediction; "
                 "choose another folder"
             )
 
     def is_result(self, path: Path) -> bool:
-        """Whether an earlier prediction wrote a file."""
-        return path.resolve() in self._written
+        """Whether an earlier prediction wrote a picture."""
+        return self._result_name(path) in self.list.names
 
     def find_sources(self, source: Path) -> list[Path]:
         """The pictures of a file or folder, without the results of earlier predictions.
@@ -53,48 +60,45 @@ class Outputs:
             raise UserError(f"{source}: all its pictures are results of earlier predictions")
         return kept
 
-    def name_pictures(self, pictures: Sequence[Path]) -> list[str]:
-        """A name per picture: unique, and of no file that is a source or not ours."""
-        sources = {path.resolve() for path in pictures}
-        names: dict[str, None] = {}  # in their order
+    def claim(self, pictures: Sequence[Path]) -> dict[int, Path]:
+        """Lists pictures that are new, before anything is written, and makes the folders.
+
+        Returns:
+            The pictures, each once, by their positions in the list.
+        """
+        for folder in (self.job, *self.folders):
+            folder.mkdir(parents=True, exist_ok=True)
+        given: dict[str, Path] = {}
         for path in pictures:
-            name, number = path.stem, 1
-            while name in names or not self._free(name, sources):
-                number += 1
-                name = f"{path.stem}-{number}"
-            names[name] = None
-        return list(names)
+            given.setdefault(str(path.absolute()), path)
+        while new := [path for path in given if path not in self.list.positions]:
+            names = self.name_pictures(new, list(given))
+            listed = [Listed(*each) for each in zip(new, self.list.number(new), names, strict=True)]
+            try:
+                self.list.add(listed)
+            except FileExistsError:  # Another process was first.
+                self.list.read()
+        return {self.list.positions[path]: given[path] for path in given}
+
+    def name_pictures(self, new: Sequence[str], sources: Sequence[str]) -> list[str]:
+        """A name per new picture: unique, and of no file that is a source or not ours."""
+        theirs = {name for path in sources if (name := self._result_name(Path(path)))}
+        for folder in self.folders:
+            with os.scandir(folder) as entries:
+                there = (entry.name for entry in entries)
+                theirs |= {name.removesuffix(".png") for name in there if name.endswith(".png")}
+        return free_names([Path(path).stem for path in new], theirs | self.list.names)
 
     def files(self, name: str) -> list[Path]:
         """The pictures that a prediction of this name writes."""
         return [folder / f"{name}.png" for folder in self.folders]
 
-    def claim(self, names: Iterable[str]) -> None:
-        """Makes the folders and notes what will be written, before it is."""
-        files = [self.records, *(file for name in names for file in self.files(name))]
-        self._written |= {file.resolve() for file in files}
-        for folder in (self.out, *self.folders):
-            folder.mkdir(parents=True, exist_ok=True)
-        root = self.out.resolve()
-        listed = sorted(str(file.relative_to(root)) for file in self._written)
-        (self.out / MANIFEST).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
-
-    def _free(self, name: str, sources: set[Path]) -> bool:
-        """Whether the pictures of a name may be written."""
-        targets = [file.resolve() for file in self.files(name)]
-        ours = all(target in self._written or not target.exists() for target in targets)
-        return ours and sources.isdisjoint(targets)
-
-
-def _read_manifest(out: Path) -> set[Path]:
-    """Files that earlier predictions wrote; none if there is no manifest that can be read."""
-    try:
-        listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return set()
-    root = out.resolve()
-    names = listed if isinstance(listed, list) else []
-    return {root / name for name in names if isinstance(name, str)}
+    def _result_name(self, path: Path) -> str | None:
+        """The name that a prediction would have that wrote a file; None if none could."""
+        if path.suffix != ".png":
+            return None
+        real = path.resolve() if path.is_symlink() else path
+        return real.stem if self._real_folder(real.parent) in self._places else None
 
 
 def free_name(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """Shows what a network sees in pictures: boxes, label maps or names."""
 
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,15 @@ from mnv2_dense.backbone.weights import IMAGENET, classifier_state, download_ima
 from mnv2_dense.builders.trainer import set_threads
 from mnv2_dense.commands.checks import check_output
 from mnv2_dense.commands.classify import TOP, open_classifier, open_classifier_checkpoint
-from mnv2_dense.commands.column import Column, Predictor, Source
+from mnv2_dense.commands.column import Column, Predictor
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.opening import is_classifier, open_content
 from mnv2_dense.commands.outputs import Outputs
-from mnv2_dense.commands.session import quiet_lightning, say
+from mnv2_dense.commands.prediction_job import WHOLE, Share, describe_weights, run_job
+from mnv2_dense.commands.session import quiet_lightning
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.training.checkpoint_io import CARD
 
 SCORE_THRESHOLD = 0.3
@@ -31,13 +32,16 @@ def predict(
     out: Path,
     score_threshold: float | None = None,
     top: int | None = None,
+    processes: int = 1,
+    share: Share = WHOLE,
 ) -> None:
     """Writes what is seen in every picture into `out`, as pictures and as one JSON file.
 
     A detector draws boxes and writes COCO results; a segmenter writes label maps, overlays and
     the shares of the classes; a classifier draws nothing and writes the likeliest classes.
     Pictures are shown and measured upright (their EXIF rotation applied). A picture that cannot
-    be read is named at the end; the others are done.
+    be read is named at the end; the others are done. What an earlier call with the same settings
+    has done is not done again.
 
     Args:
         sources: Pictures and folders of pictures.
@@ -46,18 +50,26 @@ def predict(
         out: Folder of the results.
         score_threshold: Of a detector: lowest score of a box, 0 to 1.
         top: Of a classifier: how many classes are named.
+        processes: How many share the work on this machine.
+        share: The part of the pictures that this call does.
 
     Raises:
-        UserError: No picture was found, or some could not be read.
+        UserError: No picture was found, some could not be read, or `out` holds results of other
+            weights or settings.
     """
     quiet_lightning()
     check_output(out)
-    predictor = open_predictor(weights, overrides, score_threshold, top)
+    opener = partial(open_predictor, weights, overrides, score_threshold, top)
+    predictor = opener()
+    settings = {
+        "weights": describe_weights(weights),
+        # What a network was trained with, and on how many threads, does not change what it sees.
+        "changes": [text for text in overrides if not text.startswith("training.")],
+        "score_threshold": SCORE_THRESHOLD if score_threshold is None else score_threshold,
+        "top": TOP if top is None else top,
+    }
     outputs = Outputs(out, predictor.result_folders, predictor.records_name)
-    pictures = [path for source in sources for path in outputs.find_sources(source)]
-    names = outputs.name_pictures(pictures)
-    outputs.claim(names)
-    _predict_all(predictor, pictures, names, outputs)
+    run_job(predictor, opener, sources, outputs, settings, processes, share)
 
 
 def open_predictor(
@@ -111,34 +123,3 @@ def _open_column(
     elif score_threshold is not None:
         raise UserError(f"--score-threshold is for detectors; {path} is a {kind}")
     return column_of(config, task, categories)
-
-
-def _predict_all(
-    predictor: Predictor, pictures: Sequence[Path], names: Sequence[str], outputs: Outputs
-) -> None:
-    records: list[dict[str, Any]] = []
-    failures: list[str] = []
-    for path, number, name in zip(pictures, number_pictures(pictures), names, strict=True):
-        try:
-            prediction = predictor.predict(Source(path, number, name), outputs.out)
-        except (UserError, OSError) as error:  # OSError: the result cannot be written
-            failures.append(str(error))
-            continue
-        records += prediction.records
-        say(f"{path}: {prediction.words}")
-    outputs.records.write_text(json.dumps(records, indent=1) + "\n")
-    say(f"wrote {outputs.records}: {len(records)} records of {len(pictures)} pictures")
-    if failures:
-        raise UserError(
-            f"{len(failures)} of {len(pictures)} pictures failed: " + "; ".join(failures)
-        )
-
-
-def number_pictures(pictures: Sequence[Path]) -> list[int]:
-    """Image ids for COCO results: the files' own numbers (as COCO names them), or 1, 2, 3..."""
-    stems = [path.stem for path in pictures]
-    if all(stem.isdecimal() for stem in stems):
-        numbers = [int(stem) for stem in stems]
-        if len(set(numbers)) == len(numbers):
-            return numbers
-    return list(range(1, len(pictures) + 1))

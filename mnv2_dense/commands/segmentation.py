@@ -10,6 +10,7 @@ from PIL import Image
 from typing_extensions import override
 
 from mnv2_dense.commands.column import Column, Prediction, Source, to_picture
+from mnv2_dense.commands.whole_file import save_picture
 from mnv2_dense.drawing import (
     SHEET_SIDES,
     Picture,
@@ -82,9 +83,9 @@ class SegmentationColumn(Column):
         image = read_image(source.path, upright=True)
         label_map = self.see(image)
         target = out / "label_maps" / f"{source.name}.png"
-        encode_label_map(label_map).save(target)
+        save_picture(encode_label_map(label_map), target)
         overlay = draw_label_map(image, label_map, self.names)
-        Image.fromarray(overlay).save(out / "overlays" / f"{source.name}.png")
+        save_picture(Image.fromarray(overlay), out / "overlays" / f"{source.name}.png")
         height, width = label_map.shape
         shares = class_shares(label_map, self.names)
         record = {

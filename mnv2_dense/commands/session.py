@@ -1,6 +1,7 @@
 """What every command that runs a network needs: data at hand, a checkpoint opened, quiet logs."""
 
 import logging
+import time
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from mnv2_dense.builders import Index, read_split
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.errors import UserError
 from mnv2_dense.shapes.dataset import generate
+
+DRAWING_LIMIT = 600
+"""Seconds in which process 0 must have drawn the built-in data set."""
 
 
 def say(text: str = "") -> None:
@@ -35,11 +40,33 @@ def quiet_lightning() -> None:
 
 
 def ensure_data(config: Config) -> None:
-    """Draws the built-in data set, if the config asks for it and it is not there yet."""
+    """Draws the built-in data set, if the config asks for it and it is not there yet.
+
+    One of several processes draws; the others wait until it is there.
+
+    Raises:
+        UserError: It cannot be drawn, or does not come.
+    """
     root = Path(config.data.root)
-    if config.data.generate == "shapes" and not root.exists() and rank_zero_only.rank == 0:  # pyrefly: ignore[missing-attribute]
+    if config.data.generate != "shapes" or root.exists():
+        return
+    if rank_zero_only.rank == 0:  # pyrefly: ignore[missing-attribute]
         say(f"drawing the built-in data set into {root}")
         generate(root)
+    else:
+        _wait_for(root)
+
+
+def _wait_for(root: Path) -> None:
+    """Waits until a folder is there, which it is only when it is complete."""
+    end = time.monotonic() + DRAWING_LIMIT
+    while not root.exists():
+        if time.monotonic() > end:
+            raise UserError(
+                f"{root}: process 0 has not drawn it within {DRAWING_LIMIT} s; if it is on another "
+                "machine, data.root must be on a disk of both"
+            )
+        time.sleep(0.2)
 
 
 def read_data(config: Config, split: str) -> Index:

@@ -15,8 +15,8 @@ from mnv2_dense.commands.opening import check_same_classes, parse_card, read_car
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.network import Detector
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.ops.count import LayerCount, count_layers, sum_layers
-from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import ImageSize
 

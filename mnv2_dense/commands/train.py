@@ -16,31 +16,29 @@ from mnv2_dense.commands.checks import (
     check_machine,
     check_masks,
     check_network,
-    check_resumable,
     check_shares,
 )
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.evaluate import report
+from mnv2_dense.commands.fitting import fit
 from mnv2_dense.commands.opening import check_same_categories, stored_config
+from mnv2_dense.commands.resuming import Resumed, find_checkpoint
+from mnv2_dense.commands.same_run import check_resumable, describe_run
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.commands.trial import try_once
 from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.state_dict import read_checkpoint
 from mnv2_dense.shapes.dataset import generate
 from mnv2_dense.training.bad_images import unmeasured
 from mnv2_dense.training.datamodule import DataModule
-from mnv2_dense.training.interrupt import RunInterrupted
+from mnv2_dense.training.last import RunInterrupted
 from mnv2_dense.training.runs import (
     checkpoint_folder,
     create_run,
-    describe_environment,
-    newest_checkpoint,
+    describe_session,
     run_of,
-    set_log_aside,
-    write_json,
 )
 
 
@@ -49,7 +47,8 @@ def train(
     overrides: Sequence[str],
     *,
     weights: Path | None = None,
-    resume: Path | bool = False,
+    resume: str | None = None,
+    accept_changes: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Trains what a config says.
@@ -58,7 +57,8 @@ def train(
         source: A config, or a checkpoint whose config and weights are taken to train on from.
         overrides: Changes to the config, of the form `key.path=value`.
         weights: A checkpoint whose weights the network begins with.
-        resume: A checkpoint of a run to go on with, or True for the newest of this name.
+        resume: What to go on from, if anything: see `find_checkpoint`.
+        accept_changes: Whether a resumed run may go on with other data, input, batch or seed.
         dry_run: One batch of each kind, and nothing is written.
     """
     config, weights = _open(source, overrides, weights, resume)
@@ -71,9 +71,9 @@ def train(
         if dry_run:
             _dry_run(config, weights)
         else:
-            checkpoint = _find_checkpoint(config, resume)
+            resumed = find_checkpoint(config, resume)
             ensure_data(config)
-            _train(settle_classes(config, say), checkpoint, weights)
+            _train(settle_classes(config, say), resumed, weights, accept_changes)
     except RunInterrupted as stop:
         say(str(stop))
         raise SystemExit(stop.exit_code) from None
@@ -85,14 +85,14 @@ def train(
 
 
 def _open(
-    source: Path, overrides: Sequence[str], weights: Path | None, resume: Path | bool
+    source: Path, overrides: Sequence[str], weights: Path | None, resume: str | None
 ) -> tuple[Config, Path | None]:
     """The config, and the checkpoint whose weights the network begins with."""
-    if weights is not None and resume is not False:
+    if weights is not None and resume is not None:
         raise UserError("--weights begins a run and --resume goes on with one; give one of them")
     if source.suffix in (".yaml", ".yml"):
         return load_config(source, overrides), weights
-    if weights is not None or resume is not False:
+    if weights is not None or resume is not None:
         raise UserError(
             f"{source} is a checkpoint and has its own weights; give a config with --weights or "
             "--resume"
@@ -100,35 +100,32 @@ def _open(
     return stored_config(source, overrides), source
 
 
-def _find_checkpoint(config: Config, resume: Path | bool) -> Path | None:
-    if resume is False:
-        return None
-    if resume is True:
-        return newest_checkpoint(Path(config.training.output), config.name)
-    read_checkpoint(resume)
-    return resume
-
-
-def _train(config: Config, checkpoint: Path | None, weights: Path | None) -> None:
+def _train(
+    config: Config, resumed: Resumed | None, weights: Path | None, accept_changes: bool
+) -> None:
     train_index, val_index = read_data(config, "train"), read_data(config, "val")
     check_same_categories(train_index.categories, val_index.categories, "train and val")
     check_masks(train_index, val_index, config)
     check_batch(config, len(train_index))
     check_shares(config, len(val_index))
     task = build_task(config, train_index.categories)
-    begin(task, config, weights, resumed=checkpoint is not None)
+    task.card.update(describe_run(config, train_index, val_index))
+    begin(task, config, weights, resumed=resumed is not None)
     data = build_data(config, train_index, val_index)
-    if checkpoint is not None:
-        check_resumable(task, config, checkpoint)
-        say(f"resuming from {checkpoint}")
+    if resumed is not None:
+        check_resumable(task, config, resumed, accept_changes=accept_changes)
+        say(f"resuming from {resumed.path}")
+    checkpoint = None if resumed is None else resumed.path
     run = _open_run(config, checkpoint)
     say(f"run folder {run}")
     trainer = build_trainer(config, run, task.score)
-    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    fit(trainer, task, data, checkpoint)
     best = checkpoint_folder(run) / "best.ckpt"
     # A finished run that is resumed elsewhere takes no step and has no best of its own.
+    best = checkpoint if checkpoint and not best.exists() else best
     column = column_of(config, task, train_index.categories)
-    _evaluate_best(trainer, column, data, checkpoint if checkpoint and not best.exists() else best)
+    # Rank 0 knows the run's folder, see `create_run`.
+    _evaluate_best(trainer, column, data, trainer.strategy.broadcast(best))
 
 
 def _open_run(config: Config, checkpoint: Path | None) -> Path:
@@ -138,10 +135,7 @@ def _open_run(config: Config, checkpoint: Path | None) -> Path:
     if rank_zero_only.rank != 0:  # pyrefly: ignore[missing-attribute]
         return run
     checkpoint_folder(run).mkdir(exist_ok=True)
-    set_log_aside(run)
-    suffix = "" if old is None else f"-resumed-{len(list(run.glob('config*.yaml')))}"
-    (run / f"config{suffix}.yaml").write_text(to_yaml(config))
-    write_json(run / f"environment{suffix}.json", describe_environment())
+    describe_session(run, to_yaml(config))
     return run
 
 

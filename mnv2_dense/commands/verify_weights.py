@@ -21,10 +21,10 @@ from mnv2_dense.commands.opening import (
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import find_images
+from mnv2_dense.image_files import find_images
 from mnv2_dense.importing.found import Imported
 from mnv2_dense.importing.reading import read_weights
-from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.parity.runtime import Runtime
 from mnv2_dense.parity.scores import score_both
 from mnv2_dense.segmentation.task import SegmentationTask

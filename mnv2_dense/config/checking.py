@@ -21,6 +21,10 @@ from mnv2_dense.config.fields import (
 )
 from mnv2_dense.config.sections import Section
 from mnv2_dense.errors import UserError
+from mnv2_dense.quoting import quote
+
+LISTED = 20
+"""How many mistakes a message names before it says only how many more there are."""
 
 ConfigT = TypeVar("ConfigT", bound=Section)
 
@@ -58,13 +62,15 @@ class Given:
         self.errors.append(f"{origin}: {text}")
 
     def raise_errors(self) -> None:
-        """Raises one `UserError` that holds every mistake, if there are any."""
+        """Raises one `UserError` that holds the mistakes, if there are any."""
         if len(self.errors) == 1:
             error = self.errors[0]
             raise UserError(error if error.startswith(self.name) else f"{self.name}: {error}")
         if self.errors:
-            lines = "".join(f"\n  {error}" for error in self.errors)
-            raise UserError(f"{self.name}: {len(self.errors)} mistakes{lines}")
+            lines = [f"\n  {error}" for error in self.errors[:LISTED]]
+            rest = len(self.errors) - len(lines)
+            more = f"\n  and {rest} more" if rest else ""
+            raise UserError(f"{self.name}: {len(self.errors)} mistakes{''.join(lines)}{more}")
 
 
 def build(model: type[ConfigT], given: Given) -> ConfigT:
@@ -162,5 +168,4 @@ def _wrong_value(path: KeyPath, value: object, schema: JsonSchema) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return quote(json.dumps(value, ensure_ascii=False, default=repr))

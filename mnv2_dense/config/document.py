@@ -2,15 +2,28 @@
 
 YAML 1.1, which PyYAML reads, makes `1e-3` a text, `010` the number 8, `no` false and `1:30`
 the number 90. Here scalars follow YAML 1.2: none of these surprises. Aliases, anchors, tags,
-merge keys and duplicate keys are refused.
+merge keys and duplicate keys are refused, and whatever is larger than a config.
 """
 
+import os
 import re
 from typing import NamedTuple
 
 import yaml
 
+from mnv2_dense.quoting import quote
+
 KeyPath = tuple[str, ...]
+
+MAX_DEPTH = 20
+"""Lists and mappings inside each other."""
+MAX_KEYS = 2_000
+"""Ten times as many as a config can have."""
+MAX_VALUES = 20_000
+"""Keys and values: room for ten thousand names of classes."""
+MAX_DIGITS = 18
+"""Of a whole number: all of these fit 64 bits."""
+_LONGEST_REASON = 200
 
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS = (
@@ -48,18 +61,30 @@ class Document(NamedTuple):
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2 scalars and without anchors, aliases and tags."""
 
+    depth = 0
+    values = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
+        reason = self._refusal(event)
+        if reason:
+            raise DocumentError(reason, event.start_mark.line + 1)
+        self.depth += 1
+        self.values += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _refusal(self, event: yaml.Event) -> str | None:
         if getattr(event, "anchor", None) is not None:
-            raise DocumentError(
-                f"anchors and aliases (&{event.anchor}, *{event.anchor}) are not allowed; "
-                "write the value out",
-                event.start_mark.line + 1,
-            )
+            name = quote(event.anchor)
+            return f"anchors and aliases (&{name}, *{name}) are not allowed; write the value out"
         if getattr(event, "tag", None) is not None:
-            text = f"tags ({event.tag}) are not allowed; write the plain value"
-            raise DocumentError(text, event.start_mark.line + 1)
-        return super().compose_node(parent, index)
+            return f"tags ({quote(event.tag)}) are not allowed; write the plain value"
+        if self.values > MAX_VALUES:
+            return f"more than {MAX_VALUES:,} keys and values, so not a config"
+        # Not left to Python's own limit: how much of that is free depends on the caller.
+        return f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH else None
 
 
 class _Dumper(yaml.SafeDumper):
@@ -91,8 +116,10 @@ def read_document(text: str) -> Document:
         raise DocumentError(_reason(error), mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
         raise DocumentError(f"not YAML: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise DocumentError("nested too deeply") from None
+    except DocumentError:
+        raise
+    except (ValueError, OverflowError):  # PyYAML's own, of %YAML 1000... and "\UFFFFFFFF".
+        raise DocumentError("not YAML: a version or a \\U escape that is too large") from None
 
 
 def read_scalar(text: str) -> object:
@@ -123,7 +150,7 @@ def _reason(error: yaml.MarkedYAMLError) -> str:
     reason = error.problem or "cannot be read"
     if "expected a single document" in str(error):
         return "more than one YAML document; keep one and remove the `---` between them"
-    return f"not YAML: {reason}"
+    return f"not YAML: {quote(reason, _LONGEST_REASON)}"
 
 
 def _value(node: yaml.Node, path: KeyPath, document: Document) -> object:
@@ -131,13 +158,27 @@ def _value(node: yaml.Node, path: KeyPath, document: Document) -> object:
         return _mapping(node, path, document)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, path, document) for item in node.value]
+    _check_text(node)
     return _scalar(node)
+
+
+def _check_text(node: yaml.Node) -> None:
+    """Refuses what can be in no file name; bytes that are no UTF-8 can be (`os.fsdecode`)."""
+    try:
+        sound = b"\0" not in os.fsencode(node.value)
+    except UnicodeEncodeError:
+        sound = False
+    if not sound:
+        text = f"a character that no text can hold in {quote(node.value)}"
+        raise DocumentError(text, node.start_mark.line + 1)
 
 
 def _mapping(node: yaml.MappingNode, path: KeyPath, document: Document) -> dict[str, object]:
     values: dict[str, object] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
+        if len(document.lines) + len(document.errors) >= MAX_KEYS:
+            raise DocumentError(f"more than {MAX_KEYS:,} keys, so not a config", line)
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, str) or key == "<<":
             document.errors.append(DocumentError("a key must be a plain word", line))
@@ -145,7 +186,7 @@ def _mapping(node: yaml.MappingNode, path: KeyPath, document: Document) -> dict[
         key_path = (*path, key)
         if key in values:
             first = document.lines[key_path]
-            text = f"{'.'.join(key_path)} is given twice, first on line {first}; keep one"
+            text = f"{quote('.'.join(key_path))} is given twice, first on line {first}; keep one"
             document.errors.append(DocumentError(text, line))
             continue
         document.lines[key_path] = line
@@ -169,8 +210,9 @@ def _scalar(node: yaml.Node) -> object:
 
 
 def _whole_number(text: str, node: yaml.Node) -> int:
-    try:
-        return int(text)
-    except ValueError:
+    digits = len(text.lstrip("+-"))
+    if digits > MAX_DIGITS:
         line = node.start_mark.line + 1 if node.start_mark else None
-        raise DocumentError(f"a number of {len(text)} digits", line) from None
+        reason = f"a number of {digits} digits, more than {MAX_DIGITS}; quote it to make it text"
+        raise DocumentError(reason, line)
+    return int(text)

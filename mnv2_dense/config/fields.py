@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from mnv2_dense.config.sections import Section
+from mnv2_dense.quoting import quote
 
 JsonSchema = Mapping[str, Any]
 
@@ -43,7 +44,7 @@ def key_schema(section: type[Section], key: str) -> JsonSchema:
 
 def unknown_key(model: type[Section], path: tuple[str, ...]) -> str:
     """Returns the statement that the config has no key `path`, naming the nearest one."""
-    return f"{'.'.join(path)} is no known key; {_suggestion(model, path)}"
+    return f"{quote('.'.join(path))} is no known key; {_suggestion(model, path)}"
 
 
 def _suggestion(model: type[Section], path: tuple[str, ...]) -> str:

@@ -1,10 +1,9 @@
 """Config files and `key.path=value` overrides to a checked, frozen config, and back.
 
-Every mistake is found before any is reported: one `UserError` lists them all, each with the
-line of the file or the override it stands in.
+Every mistake is found before any is reported: one `UserError` lists them, each with the line of
+the file or the override it stands in.
 """
 
-import copy
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,10 @@ from mnv2_dense.config.fields import sections
 from mnv2_dense.config.overrides import OverrideError, check_path, read_value, split_override
 from mnv2_dense.config.schema import CONFIGS, Config, DetectionConfig, SegmentationConfig
 from mnv2_dense.config.sections import Section
+from mnv2_dense.config.stored import copy_mapping
 from mnv2_dense.errors import UserError
+from mnv2_dense.quoting import quote
+from mnv2_dense.small_files import read_start
 
 MAX_FILE_BYTES = 100_000
 
@@ -44,7 +46,7 @@ def _with_overrides(given: Given, overrides: Sequence[str]) -> Config:
 
 def _override(model: type[ConfigT], given: Given, overrides: Sequence[str]) -> ConfigT:
     for number, text in enumerate(overrides, start=1):
-        origin = f"override {number} ({text})"
+        origin = f"override {number} ({quote(text)})"
         try:
             keys, value = split_override(text)
             check_path(model, keys)
@@ -69,7 +71,7 @@ def parse_config(
     """
     if not isinstance(mapping, Mapping):
         raise UserError(f"{name}: not a config, but {type(mapping).__name__}")
-    return _with_overrides(Given(name, copy.deepcopy(dict(mapping))), overrides)
+    return _with_overrides(Given(name, copy_mapping(mapping, name)), overrides)
 
 
 def parse_overrides(model: type[ConfigT], overrides: Sequence[str], *, name: str) -> ConfigT:
@@ -111,8 +113,7 @@ def _read(path: Path) -> Given:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read_start(path, MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"{path}: no such config file") from None
     except OSError as error:
@@ -136,9 +137,9 @@ def _model(given: Given, task: object) -> type[DetectionConfig] | type[Segmentat
     place = (
         given.origins.get(("task",), given.name)
         if stored
-        else f"{given.name}: override task={task}"
+        else f"{given.name}: override task={quote(str(task))}"
     )
-    raise UserError(f"{place}: task cannot be {task!r}; allowed: {', '.join(CONFIGS)}")
+    raise UserError(f"{place}: task cannot be {quote(repr(task))}; allowed: {', '.join(CONFIGS)}")
 
 
 def _section_lines(section: Section, indent: str) -> Iterator[str]:

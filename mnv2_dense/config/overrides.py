@@ -3,6 +3,9 @@
 from mnv2_dense.config.document import DocumentError, KeyPath, read_document, read_scalar
 from mnv2_dense.config.fields import sections, unknown_key
 from mnv2_dense.config.sections import Section
+from mnv2_dense.quoting import quote
+
+MAX_CHARACTERS = 10_000
 
 
 class OverrideError(ValueError):
@@ -13,8 +16,10 @@ def split_override(text: str) -> tuple[KeyPath, str]:
     """Returns the path and the value's text of an override.
 
     Raises:
-        OverrideError: It is not of the form `key.path=value`.
+        OverrideError: It is not of the form `key.path=value`, or is no override for its length.
     """
+    if len(text) > MAX_CHARACTERS:
+        raise OverrideError(f"longer than {MAX_CHARACTERS:,} characters")
     path, equals, value = text.partition("=")
     keys = tuple(path.strip().split("."))
     if not equals:
@@ -42,7 +47,8 @@ def check_path(model: type[Section], path: KeyPath) -> None:
 def _check_end(path: KeyPath, depth: int) -> None:
     if depth + 1 < len(path):
         name = ".".join(path[: depth + 1])
-        raise OverrideError(f"{name} holds a value, so {'.'.join(path)} cannot exist; set {name}=")
+        below = quote(".".join(path))
+        raise OverrideError(f"{name} holds a value, so {below} cannot exist; set {name}=")
 
 
 def read_value(text: str) -> object:

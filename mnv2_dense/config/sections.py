@@ -262,10 +262,16 @@ class Training(Section):
     """Batches per optimiser step."""
     gradient_clip_norm: Positive | None = None
     """Largest norm of the whole gradient; null does not clip."""
+    skip_bad_steps: CountOrZero = 0
+    """Steps of a run, of a loss or gradient that is not finite, to leave out before it stops."""
+    divergence_factor: Annotated[float, Field(gt=1)] | None = 10.0
+    """Rise of the loss over its first 20 steps (at least 1) that stops a run; null never does."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of the exponential moving average that is evaluated and saved; null for none."""
     freeze_norm_epochs: CountOrZero = 0
     """Last epochs in which batch norms use and keep their running statistics."""
+    save_every_minutes: Positive | None = 10.0
+    """Minutes between checkpoints within an epoch, each end of which is saved too; null: none."""
     validate_every: Count = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
     early_stopping_patience: Count | None = None

@@ -12,6 +12,7 @@ from mnv2_dense.detection.coding import decode_boxes, encode_boxes
 from mnv2_dense.detection.matching import UNMATCHED, match_anchors
 from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.ops.boxes import center_to_corner, corner_to_center, size_scale
+from mnv2_dense.ops.processes import mean_over_processes
 from mnv2_dense.structures import BoxTargets, ImageSize
 
 Classification = Literal["softmax", "sigmoid", "focal"]
@@ -89,7 +90,8 @@ class SSDLoss(nn.Module):
     ) -> LossTerms:
         """Loss of a batch; target boxes are xyxy pixels of the network's input."""
         # Half precision cannot hold a sum over thousands of anchors.
-        outputs = DetectorOutputs(*(tensor.float() for tensor in outputs))
+        kind = torch.promote_types(outputs.class_logits.dtype, torch.float32)
+        outputs = DetectorOutputs(*(tensor.to(kind) for tensor in outputs))
         slots, delta_targets = self.assign(outputs.anchors, targets, input_size)
         anchor_losses = self.classify(outputs.class_logits, slots)
         positive = slots != BACKGROUND
@@ -98,11 +100,17 @@ class SSDLoss(nn.Module):
         else:
             kept = self.mine(anchor_losses.detach(), positive, outputs)
         deltas = F.smooth_l1_loss(outputs.box_deltas, delta_targets, reduction="none").sum(dim=-1)
-        normalizer = positive.sum().clamp(min=1)
+        normalizer = self._normalizer(positive)
         return LossTerms(
             self.classification_weight * (anchor_losses * kept).sum() / normalizer,
             self.localization_weight * (deltas * (positive & kept)).sum() / normalizer,
         )
+
+    def _normalizer(self, positive: Tensor) -> Tensor:
+        """Positives of the batch, at least 1; in training, per process those of all processes."""
+        count = positive.sum()
+        # Processes have unequally many batches to validate, and would wait for each other.
+        return mean_over_processes(count, least=1) if self.training else count.clamp(min=1)
 
     def assign(
         self, anchors: Tensor, targets: Sequence[BoxTargets], input_size: ImageSize

@@ -1,6 +1,6 @@
 """Pictures and boxes of any format as the detector's index."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -9,10 +9,13 @@ from torch import Tensor
 from mnv2_dense.detection.index import MIN_BOX_SIDE, BoxReport, DetectionIndex
 from mnv2_dense.formats.box_set import BoxSet, Record, place_of
 from mnv2_dense.formats.problems import Level, Problem, describe, group, refuse
+from mnv2_dense.formats.records import columns_of
 from mnv2_dense.ops.texts import LISTED, SharedTexts
 
 ROUNDING = 0.01
 """COCO rounds to hundredths of a pixel: a box that sticks out by less does not count as clipped."""
+_PART = 1 << 20
+"""Boxes that the rule is applied to at a time: it takes some 200 bytes for each."""
 
 
 def build_index(boxes: BoxSet, *, upright: bool = False) -> DetectionIndex:
@@ -32,12 +35,12 @@ def build_index(boxes: BoxSet, *, upright: bool = False) -> DetectionIndex:
     """
     refuse(boxes.problems)
     sizes = _sizes(boxes.images)
-    rows = {image["id"]: row for row, image in enumerate(boxes.images)}
-    label_of = {category.category_id: label for label, category in enumerate(boxes.categories)}
-    single = [entry for entry in boxes.annotations if not entry.get("iscrowd")]
-    row = np.array([rows[entry["image_id"]] for entry in single], dtype=np.int64)
-    labels = np.array([label_of[entry["category_id"]] for entry in single], dtype=np.int64)
-    xyxy, kept, clipped = apply_box_rule(xywh_array(single), sizes[row])
+    columns = columns_of(boxes.annotations)
+    single = np.flatnonzero(~columns.crowds)
+    row = _positions(columns.image_ids[single], [image["id"] for image in boxes.images])
+    categories = [category.category_id for category in boxes.categories]
+    labels = _positions(columns.category_ids[single], categories)
+    xyxy, kept, clipped = _apply_in_parts(columns.boxes, single, sizes, row)
     order = np.flatnonzero(kept)[np.argsort(row[kept], kind="stable")]
     return DetectionIndex(
         boxes.image_folder,
@@ -45,7 +48,7 @@ def build_index(boxes: BoxSet, *, upright: bool = False) -> DetectionIndex:
         _report(boxes, single, clipped, ~kept),
         image_ids=torch.tensor([image["id"] for image in boxes.images]),
         sizes=torch.from_numpy(sizes),
-        boxes=torch.from_numpy(xyxy[order].astype(np.float32)),
+        boxes=torch.from_numpy(xyxy[order]),
         labels=torch.from_numpy(labels[order]),
         box_offsets=_offsets(np.bincount(row[kept], minlength=len(boxes.images))),
         file_names=SharedTexts([image["file_name"] for image in boxes.images]),
@@ -58,9 +61,24 @@ def _noted(problems: Iterable[Problem]) -> Iterable[Problem]:
     return (problem for problem in problems if problem.level == Level.PROBLEM)
 
 
-def xywh_array(annotations: list[Record]) -> np.ndarray:
-    """Boxes of annotations as they are given, float64 [N, 4]."""
-    return np.array([entry["bbox"] for entry in annotations], dtype=np.float64).reshape(-1, 4)
+def _positions(ids: np.ndarray, listed: Sequence[int]) -> np.ndarray:
+    """Where each id stands in a list that has them all, int64 [N]."""
+    known = np.array(listed, dtype=np.int64)
+    order = np.argsort(known)
+    return order[np.searchsorted(known, ids, sorter=order)]
+
+
+def _apply_in_parts(
+    xywh: np.ndarray, chosen: np.ndarray, sizes: np.ndarray, row: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`apply_box_rule` on some boxes, in less memory; the boxes come as float32."""
+    boxes = np.empty((len(chosen), 4), dtype=np.float32)
+    kept, clipped = np.empty((2, len(chosen)), dtype=np.bool_)
+    for start in range(0, len(chosen), _PART):
+        part = slice(start, start + _PART)
+        found = apply_box_rule(xywh[chosen[part]], sizes[row[part]])
+        boxes[part], kept[part], clipped[part] = found
+    return boxes, kept, clipped
 
 
 def apply_box_rule(
@@ -89,11 +107,11 @@ def _sizes(images: list[Record]) -> np.ndarray:
 
 
 def _report(
-    boxes: BoxSet, annotations: list[Record], clipped: np.ndarray, dropped: np.ndarray
+    boxes: BoxSet, single: np.ndarray, clipped: np.ndarray, dropped: np.ndarray
 ) -> BoxReport:
     def first(chosen: np.ndarray) -> tuple[str, ...]:
-        places = np.flatnonzero(chosen)[:LISTED].tolist()
-        return tuple(place_of(annotations[place]) for place in places)
+        places = single[np.flatnonzero(chosen)[:LISTED]].tolist()
+        return tuple(place_of(boxes.annotations[place]) for place in places)
 
     return BoxReport(
         source=str(boxes.source),

@@ -64,8 +64,12 @@ class Partial:
 
 
 def _version(path: Path) -> Version | None:
-    with suppress(OSError, ValueError, TypeError):
-        return Version(*json.loads(_note(path).read_text())[:3])
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        url, etag, modified = json.loads(_note(path).read_text())[:3]
+        known = isinstance(url, str) and all(
+            each is None or isinstance(each, str) for each in (etag, modified)
+        )
+        return Version(url, etag, modified) if known else None
     return None
 
 

@@ -54,7 +54,7 @@ def is_complete(record: Path, md5: str, target: Path) -> bool:
         return first == md5 and all(
             (target / name).stat().st_size == int(size) for size, name in files
         )
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # also of NUL in a name
         return False
 
 

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from mnv2_dense.drawing import encode_label_map
 from mnv2_dense.errors import UserError
-from mnv2_dense.images import image_size, leaves_folder, missing_files
+from mnv2_dense.image_files import leaves_folder, missing_files
+from mnv2_dense.images import image_size
 from mnv2_dense.ops.texts import list_first
 from mnv2_dense.segmentation.masks import size_problem
 from mnv2_dense.structures import ImageSize
@@ -28,6 +29,7 @@ AUGMENTED_LIST = f"{SETS}/trainaug.txt"
 _SBD = "benchmark_RELEASE/dataset"
 _CLASSES = 21
 _VOID = 255
+_MAX_MAT = 2**20  # a few kilobytes are usual; packed, it may hold a thousand times as much
 
 
 def add_sbd(unpacked: Path, data: Path, out: Path) -> None:
@@ -73,6 +75,8 @@ def read_labels(file: Path) -> NDArray[np.uint8]:
         UserError: The file is missing or damaged, or holds something else.
     """
     try:
+        if file.stat().st_size > _MAX_MAT:
+            raise ValueError(f"larger than {_MAX_MAT} bytes")
         labels = loadmat(file)["GTcls"][0]["Segmentation"][0]
     except Exception as error:  # The reader raises nearly anything on damaged data.
         raise UserError(f"{file}: cannot be read as a mask of SBD ({error})") from error

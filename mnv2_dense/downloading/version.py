@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import requests
 
-_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)", re.ASCII)
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class Version(NamedTuple):
@@ -35,7 +36,7 @@ def total_of(response: requests.Response) -> int | None:
     """Bytes of the whole file, as an answer with all or a part of it says; None if it does not."""
     if response.status_code == requests.codes.ok:
         length = response.headers.get("Content-Length", "")
-        return int(length) if length.isdecimal() else None
+        return int(length) if _LENGTH.fullmatch(length) else None
     given = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return None if given is None or given[2] == "*" else int(given[2])
 

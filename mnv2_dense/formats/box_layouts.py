@@ -14,7 +14,9 @@ from mnv2_dense.formats.layout_parts import (
     subfolders,
 )
 from mnv2_dense.formats.yolo_names import find_names, read_names
-from mnv2_dense.images import list_files
+from mnv2_dense.image_files import list_files
+from mnv2_dense.quoting import quote
+from mnv2_dense.small_files import is_file
 
 _COCO_2017 = ("annotations/instances_{0}2017.json", "{0}2017")
 _VOC_ANNOTATIONS = ("Annotations", "annotations", "labels", "xml", "")
@@ -104,10 +106,10 @@ def _picture_folder(folder: Path, file: str, pictures: Sequence[str]) -> str:
     others = [*subfolders(folder), *nested]
     near = [each for each in others if split is not None and split_of(each) == split]
     for each in (parent, join(parent, "images"), name.removesuffix(".json"), *near, "", *others):
-        if any((folder / each / picture).is_file() for picture in pictures):
+        if any(is_file(folder / each / picture) for picture in pictures):
             return each or "."
     raise UserError(
-        f"{folder}: the pictures of {file} were not found ({pictures[0]} in no folder "
+        f"{folder}: the pictures of {file} were not found ({quote(pictures[0])} in no folder "
         "here). Write a config with data.train_images"
     )
 

@@ -3,14 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.problems import Problem
+from mnv2_dense.formats.records import Record, choose_annotations
 from mnv2_dense.structures import Category
-
-Record = dict[str, Any]
-"""An image or annotation, with the keys that COCO gives it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,7 @@ class BoxSet:
         annotations: `id`, `image_id`, `category_id`, `bbox` [x, y, width, height] in pixels,
             `iscrowd` and `difficult` (0 or 1), and what else the format has (`area`,
             `segmentation`). A format without ids gives its `place` instead: `7.xml object 2`.
+            COCO's are made as they are asked for: see `records.columns_of`.
         problems: What the reader found. Records that it could not use are left out above.
         places: What the places of annotations are called.
         extras: What else COCO's file has beside its three lists: `info`, `licenses`.
@@ -35,7 +33,7 @@ class BoxSet:
     image_folder: Path
     images: list[Record]
     categories: tuple[Category, ...]
-    annotations: list[Record]
+    annotations: Sequence[Record]
     problems: list[Problem] = field(default_factory=list)
     places: str = "annotation ids"
     extras: Record = field(default_factory=dict)
@@ -58,7 +56,7 @@ class BoxSet:
         """The set with those images alone, in their order, that stand at some positions."""
         images = [image for position, image in enumerate(self.images) if position in positions]
         kept = {image["id"] for image in images}
-        annotations = [entry for entry in self.annotations if entry["image_id"] in kept]
+        annotations = choose_annotations(self.annotations, "image_id", kept)
         return replace(self, images=images, annotations=annotations)
 
     def choose_classes(self, names: Sequence[str]) -> "BoxSet":
@@ -76,7 +74,7 @@ class BoxSet:
             )
         categories = tuple(each for each in self.categories if each.name in names)
         kept = {category.category_id for category in categories}
-        annotations = [entry for entry in self.annotations if entry["category_id"] in kept]
+        annotations = choose_annotations(self.annotations, "category_id", kept)
         return replace(self, categories=categories, annotations=annotations)
 
 

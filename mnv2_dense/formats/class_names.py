@@ -1,6 +1,17 @@
 """The classes of the public data sets, and the names that two of them have for one thing."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mnv2_dense.errors import UserError
+from mnv2_dense.ops.texts import list_first
+from mnv2_dense.quoting import quote
+
+NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What XML cannot hold, ends a line, or is no Unicode."""
+MAX_LENGTH = 200
+"""Characters of a class's name."""
 
 BACKGROUND = "background"
 
@@ -35,6 +46,25 @@ _IN_COCO = {
     "tvmonitor": "tv",
 }
 """What COCO calls six of VOC's classes; the other fourteen have the same names."""
+
+
+def is_class_name(name: str) -> bool:
+    """Whether it is text of one line, of at most `MAX_LENGTH` characters."""
+    return 0 < len(name) <= MAX_LENGTH and NO_TEXT.search(name) is None
+
+
+def check_class_names(names: Sequence[str], file: Path) -> None:
+    """Does nothing if all are names of classes.
+
+    Raises:
+        UserError: Some are not.
+    """
+    bad = [quote(name) for name in names if not is_class_name(name)]
+    if bad:
+        raise UserError(
+            f"{file}: names of classes that are no text of one line of at most {MAX_LENGTH} "
+            f"characters: {list_first(bad)}"
+        )
 
 
 def find_name(wanted: str, names: Iterable[str]) -> str | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.formats.coco import SECTIONS
+from mnv2_dense.formats.coco_sections import SECTIONS
 from mnv2_dense.formats.layout_parts import join, subfolders
-from mnv2_dense.images import list_files
+from mnv2_dense.image_files import list_files
 
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.){1,4096}")')
 _LOOKED_FOR = 50

@@ -1,11 +1,13 @@
 """Reads tables of class names and their colours in masks, as labelling tools write them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.class_names import check_class_names
 from mnv2_dense.formats.table_columns import (
     DELIMITERS,
     Color,
@@ -16,6 +18,8 @@ from mnv2_dense.formats.table_columns import (
     read_columns,
 )
 from mnv2_dense.ops.texts import list_first
+from mnv2_dense.quoting import quote
+from mnv2_dense.small_files import read_start
 
 TABLES = (
     *("labelmap.txt", "class_dict.csv", "class_names.txt", "classes.txt"),
@@ -29,6 +33,7 @@ _LEFT_OUT = "__ignore__"
 
 _VOID_ID = 255
 _CVAT = re.compile(r"(?P<name>[^:]*):(?P<color>[^:,]*,[^:]*)(:.*)?")
+_THREE_NUMBERS = re.compile(r"\d\s+\d+\s+\d")
 
 MAX_BYTES = 100_000
 
@@ -97,6 +102,7 @@ def read_table(path: Path) -> ColorTable:
             f"{path}: not a table of classes (two lines or more of name:r,g,b or name,r,g,b, or "
             "of names alone)"
         )
+    check_class_names(names, path)
     _refuse_doubled(names, "names", path)
     _refuse_doubled(colors, "colours", path)
     return ColorTable(names, tuple(colors) or None, void[0].color if void else None)
@@ -110,10 +116,10 @@ def _rows(lines: Sequence[Line], path: Path) -> list[Row]:
     if lines and is_header([lines[0][1]]):
         lines = lines[1:]
     for number, text in lines:
-        if any(each in text for each in DELIMITERS) or re.search(r"\d+\s+\d+\s+\d+", text):
+        if any(each in text for each in DELIMITERS) or _THREE_NUMBERS.search(text):
             raise UserError(
-                f"{path} line {number}: {text!r} is no name alone, as the first line is, and no "
-                "name,r,g,b"
+                f"{path} line {number}: {quote(text)!r} is no name alone, as the first line is, "
+                "and no name,r,g,b"
             )
     if lines and all(re.match(r"\d+[\s:=]", text) for _, text in lines):
         raise UserError(
@@ -126,7 +132,7 @@ def _rows(lines: Sequence[Line], path: Path) -> list[Row]:
 def _cvat_row(text: str, place: str) -> Row:
     found = _CVAT.fullmatch(text)
     if found is None:
-        raise UserError(f"{place}: {text!r} is no name:r,g,b, as other lines are")
+        raise UserError(f"{place}: {quote(text)!r} is no name:r,g,b, as other lines are")
     return Row(found["name"].strip(), color_of(found["color"].split(","), place))
 
 
@@ -146,12 +152,12 @@ def _by_number(rows: Sequence[Row], path: Path) -> list[Row]:
 
 def _lines(path: Path) -> list[Line]:
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+        data = read_start(path, MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise UserError(f"{path}: more than {MAX_BYTES:,} bytes, so not a table of classes")
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a table of classes ({error})") from error
-    if len(text) > MAX_BYTES:
-        raise UserError(f"{path}: more than {MAX_BYTES:,} bytes, so not a table of classes")
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
     return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
@@ -164,7 +170,6 @@ def _is_table(path: Path) -> bool:
 
 
 def _refuse_doubled(values: Iterable[object], what: str, path: Path) -> None:
-    listed = list(values)
-    doubled = [value for value in dict.fromkeys(listed) if listed.count(value) > 1]
+    doubled = [value for value, count in Counter(values).items() if count > 1]
     if doubled:
         raise UserError(f"{path}: {what} that several lines have: {list_first(doubled)}")

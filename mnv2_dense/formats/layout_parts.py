@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mnv2_dense.formats.picture_files import is_picture
-from mnv2_dense.images import list_files
+from mnv2_dense.image_files import list_files
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 """What folders and files of the two splits are called."""

@@ -11,7 +11,7 @@ from mnv2_dense.formats.layout_parts import (
     split_folders,
 )
 from mnv2_dense.formats.picture_files import stem_of
-from mnv2_dense.images import list_files
+from mnv2_dense.image_files import list_files
 
 IMAGES = ("images", "image", "imgs", "img", "jpegimages")
 """Folders of pictures, in lower case."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from mnv2_dense.formats.coco_peek import json_files, peek
 from mnv2_dense.formats.layout_parts import named_folders, pictures_in, split_folders
 from mnv2_dense.formats.mask_layouts import IMAGES, MASKS
-from mnv2_dense.images import list_files
+from mnv2_dense.image_files import list_files
 
 _SHOWN = 5
 

@@ -1,5 +1,9 @@
 """Numbers in text files."""
 
+BEYOND = 10**400
+"""A whole number outside of every range."""
+_MOST_DIGITS = 100
+
 
 def parse_number(text: str) -> float:
     """The number, perhaps not finite.
@@ -10,3 +14,8 @@ def parse_number(text: str) -> float:
     if "_" in text:
         raise ValueError(f"no number: {text}")
     return float(text)
+
+
+def parse_whole(digits: str) -> int:
+    """The whole number, or `BEYOND` if it has too many digits: Python refuses over 4,300."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else BEYOND

@@ -1,6 +1,6 @@
 """Names and sizes of a data set's pictures."""
 
-import os
+import re
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,27 +9,25 @@ from pathlib import Path
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.problems import Problem, errors_at
-from mnv2_dense.images import SUFFIXES, image_size, list_files
+from mnv2_dense.image_files import SUFFIXES, files_below, foreign_links
+from mnv2_dense.images import image_size
+from mnv2_dense.small_files import read_start
 from mnv2_dense.structures import ImageSize
 
 _THREADS = 8
 _CHUNK = 64
+MAX_LIST = 256 << 20
+"""Bytes of a list of pictures."""
+MAX_LINES = 4_000_000
+"""Lines of a list of pictures: as many as a COCO file may have."""
 
 
 def list_below(folder: Path) -> list[str]:
     """Files of a folder at every depth, relative to it with / between folders, sorted.
 
     Hidden files are passed over: macOS puts a `._7.xml` beside every 7.xml.
-
-    Raises:
-        UserError: A folder cannot be listed.
     """
-    found: list[str] = []
-    for parent, _, _ in os.walk(folder):
-        below = "" if Path(parent) == folder else f"{Path(parent).relative_to(folder).as_posix()}/"
-        names = list_files(Path(parent))
-        found += [below + name for name in names if not name.startswith(".")]
-    return sorted(found)
+    return sorted(path.relative_to(folder).as_posix() for path in files_below(folder))
 
 
 def stem_of(name: str) -> str:
@@ -47,18 +45,32 @@ def read_list(file: Path) -> list[str]:
     """The lines of a list of pictures, without empty ones.
 
     Raises:
-        UserError: It cannot be read, is no UTF-8 text, or is empty.
+        UserError: It cannot be read, is no file, no UTF-8 text, too long, or empty.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        data = read_start(file, MAX_LIST + 1)
+        if len(data) > MAX_LIST or data.count(b"\n") + data.count(b"\r") > MAX_LINES:
+            raise UserError(
+                f"{file}: a list of pictures of more than {MAX_LIST >> 20} MB or {MAX_LINES:,} "
+                "lines; split it"
+            )
+        text = data.decode("utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(
-            f"{file}: cannot be read as a list of pictures in UTF-8 text ({error})"
+            f"{file}: cannot be read as a list of pictures in UTF-8 text ({reason})"
         ) from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in re.split(r"[\r\n]", text) if line.strip()]
     if not lines:
         raise UserError(f"{file}: the list of pictures is empty")
     return lines
+
+
+def link_problems(folder: Path, names: Sequence[str]) -> list[Problem]:
+    """Links among the pictures of a folder that lead to something else; see `foreign_links`."""
+    title = f"{folder}: symbolic links that lead out of the folder, to no pictures:"
+    remedy = ". Replace each by the file (cp -L), or link the whole folder"
+    return errors_at("foreign_link", title, foreign_links(folder, names), remedy)
 
 
 def read_sizes(

@@ -6,6 +6,12 @@ from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.texts import list_first
+from mnv2_dense.quoting import quote
+
+KEPT = 1000
+"""Places of one title that are kept."""
+LONGEST_PLACE = 300
+"""Characters of a place, that strangers may have named."""
 
 
 class Level(IntEnum):
@@ -29,6 +35,8 @@ class Problem(NamedTuple):
             `a.json: duplicate ids in 'images':`.
         place: Where: a file, an id.
         remedy: What to do, or nothing.
+        count: How many it stands for: of a title that has a million places only the first
+            `KEPT` are kept, and the last of them stands for the others too.
     """
 
     kind: str
@@ -36,13 +44,45 @@ class Problem(NamedTuple):
     title: str
     place: str
     remedy: str = ""
+    count: int = 1
+
+
+class Places:
+    """Places of one title, counted; the first `KEPT` are kept."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._count = 0
+
+    def add(self, place: object) -> None:
+        """Takes one more."""
+        self._count += 1
+        if self._count <= KEPT:
+            self._first.append(quote(str(place), LONGEST_PLACE))
+
+    def problems(
+        self, kind: str, title: str, remedy: str = "", level: Level = Level.ERROR
+    ) -> list[Problem]:
+        """One problem per place; after `KEPT` the last one stands for all others."""
+        found = [Problem(kind, level, title, place, remedy) for place in self._first]
+        if self._count > KEPT:
+            found[-1] = found[-1]._replace(count=1 + self._count - KEPT)
+        return found
 
 
 def errors_at(
     kind: str, title: str, places: Iterable[object], remedy: str = "", level: Level = Level.ERROR
 ) -> list[Problem]:
-    """One problem per place, by default of those that training refuses."""
-    return [Problem(kind, level, title, str(place), remedy) for place in places]
+    """The problems of `Places`, by default of those that training refuses."""
+    found = Places()
+    for place in places:
+        found.add(place)
+    return found.problems(kind, title, remedy, level)
+
+
+def total(problems: Iterable[Problem]) -> int:
+    """How many there are, those counted that were not kept."""
+    return sum(problem.count for problem in problems)
 
 
 def group(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
@@ -69,5 +109,6 @@ def refuse(problems: Sequence[Problem]) -> None:
 
 def describe(found: Sequence[Problem]) -> str:
     """Problems of one title in a line."""
-    places = list_first([problem.place for problem in found if problem.place])
-    return f"{found[0].title} {places}".rstrip() + found[0].remedy
+    named = [problem for problem in found if problem.place]
+    listed = list_first([problem.place for problem in named], total(named))
+    return f"{found[0].title} {listed}".rstrip() + found[0].remedy

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.quoting import quote
 
 Color = tuple[int, int, int]
 
@@ -66,7 +67,9 @@ def color_of(texts: Sequence[str], place: str) -> Color:
     """
     numbers = [int(text) if _is_whole(text) else -1 for text in texts]
     if len(numbers) != 3 or not all(0 <= number <= 255 for number in numbers):
-        raise UserError(f"{place}: {','.join(texts)} is no colour of three numbers from 0 to 255")
+        raise UserError(
+            f"{place}: {quote(','.join(texts))} is no colour of three numbers from 0 to 255"
+        )
     return numbers[0], numbers[1], numbers[2]
 
 
@@ -81,7 +84,7 @@ def _is_whole(text: str) -> bool:
 def _plain(cells: Sequence[str], place: str) -> Row:
     sound = len(cells) >= 4 and cells[0] and not _is_whole(cells[0])
     if not sound or not all(map(_is_whole, cells[1:4])):
-        raise UserError(f"{place}: {','.join(cells)!r} is no {_EXPECTED}")
+        raise UserError(f"{place}: {quote(','.join(cells))!r} is no {_EXPECTED}")
     return Row(cells[0], color_of(cells[1:4], place))
 
 
@@ -95,20 +98,21 @@ class _Columns(NamedTuple):
 
 def _columns(header: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> _Columns:
     words = [_word(cell) for cell in header]
+    shown = quote(",".join(header))
     if len(set(words)) < len(words):
-        raise UserError(f"{path}: the header has a column twice: {','.join(header)}")
+        raise UserError(f"{path}: the header has a column twice: {shown}")
     called = [place for place, word in enumerate(words) if word in NAME_WORDS]
     texts = [place for place in called if not _holds_numbers(rows, place)]
     named = [place for place in texts if words[place] == "name"] or texts or called[:1]
     if len(named) > 1:
-        raise UserError(f"{path}: several columns could be the names: {','.join(header)}")
+        raise UserError(f"{path}: several columns could be the names: {shown}")
     ids = [place for place, word in enumerate(words) if word in _ID_WORDS]
     ids = ids or [place for place in called if place not in (*texts, *named)]
     if len(ids) > 1:
-        raise UserError(f"{path}: several columns could be the ids: {','.join(header)}")
+        raise UserError(f"{path}: several columns could be the ids: {shown}")
     color = [place for each in _COLOR_WORDS for place, word in enumerate(words) if word in each]
     if len(color) not in (0, 3):
-        raise UserError(f"{path}: the header needs all of r, g and b, or none: {','.join(header)}")
+        raise UserError(f"{path}: the header needs all of r, g and b, or none: {shown}")
     return _Columns(named[0], ids[0] if ids else None, tuple(color))
 
 
@@ -119,11 +123,11 @@ def _holds_numbers(rows: Sequence[Sequence[str]], column: int) -> bool:
 def _row(cells: Sequence[str], columns: _Columns, place: str) -> Row:
     needed = (columns.name, columns.number or 0, *columns.color)
     if max(needed) >= len(cells) or not cells[columns.name]:
-        raise UserError(f"{place}: {','.join(cells)!r} lacks columns of the header")
+        raise UserError(f"{place}: {quote(','.join(cells))!r} lacks columns of the header")
     color = color_of([cells[each] for each in columns.color], place) if columns.color else None
     if columns.number is None:
         return Row(cells[columns.name], color)
     number = cells[columns.number]
     if not _is_whole(number):
-        raise UserError(f"{place}: the id {number!r} is no whole number of 0 or more")
+        raise UserError(f"{place}: the id {quote(number)!r} is no whole number of 0 or more")
     return Row(cells[columns.name], color, int(number))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
-from mnv2_dense.formats.picture_files import read_sizes
+from mnv2_dense.formats.picture_files import link_problems, read_sizes
 from mnv2_dense.formats.problems import Level, Problem, errors_at
 from mnv2_dense.formats.split import Choice
 from mnv2_dense.formats.voc_list import read_keys
@@ -17,6 +17,7 @@ from mnv2_dense.formats.voc_places import (
     find_xml_files,
 )
 from mnv2_dense.formats.voc_xml import VocFile, read_folder
+from mnv2_dense.quoting import quote
 from mnv2_dense.structures import Category
 
 
@@ -68,7 +69,7 @@ def read_voc(
         problems += errors_at("unannotated_picture", title, bare, level=Level.PROBLEM)
     else:
         keys = read_keys(list_file, xml_files, problems)
-        bare = [f"{key}.xml" for key in keys if key not in xml_files]
+        bare = [f"{quote(key)}.xml" for key in keys if key not in xml_files]
         title = f"{annotations}: XML files of pictures named in {list_file} are missing:"
         problems += errors_at("missing_annotation", title, bare)
     lost = [key for key in keys if key in xml_files and key not in pictures]
@@ -80,6 +81,7 @@ def read_voc(
     contents = read_folder(annotations, {key: xml_files[key] for key in keys}, problems)
     entries = _with_pictures(annotations, images, contents, xml_files, pictures, problems)
     records, entries = _image_records(annotations, images, entries, upright, problems)
+    problems += link_problems(images, [record["file_name"] for record in records])
     boxes = _annotations(annotations, entries, names, problems)
     categories = tuple(Category(number, name) for number, name in enumerate(names, start=1))
     return BoxSet(annotations, images, records, categories, boxes, problems, "objects")
@@ -127,7 +129,7 @@ def _with_pictures(
         else:
             entries.append(_Entry(xml_files[key], (same or found)[0], content))
             if content.filename and not same:
-                renamed.append(f"{xml_files[key]} ({content.filename!r})")
+                renamed.append(f"{xml_files[key]} ({quote(content.filename)!r})")
     title = f"{images}: several pictures of one name:"
     problems += errors_at("ambiguous_picture", title, several)
     title = f"{annotations}: <filename> is not the picture's name; taken by the XML file's name:"

@@ -8,7 +8,8 @@ from pathlib import Path
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.picture_files import is_picture, read_list, stem_of
 from mnv2_dense.formats.problems import Level, Problem, errors_at
-from mnv2_dense.images import leaves_folder
+from mnv2_dense.image_files import leaves_folder
+from mnv2_dense.quoting import quote
 
 _OF_A_CLASS = re.compile(r"\S+\s+(?:-1|0|1)")
 """A line of VOC's lists of one class: whether a picture has it."""
@@ -35,10 +36,10 @@ def read_keys(file: Path, known: Collection[str], problems: list[Problem]) -> li
     counts = Counter(line if line in known else _key_of_line(line) for line in lines)
     twice = [key for key in counts if counts[key] > 1]
     title = f"{file}: pictures listed twice, taken once:"
-    problems += errors_at("listed_twice", title, twice, level=Level.PROBLEM)
+    problems += errors_at("listed_twice", title, map(quote, twice), level=Level.PROBLEM)
     outside = [key for key in counts if leaves_folder(key)]
     title = f"{file}: names leave the image folder (absolute or '..'):"
-    problems += errors_at("outside_folder", title, outside)
+    problems += errors_at("outside_folder", title, map(quote, outside))
     return [key for key in counts if not leaves_folder(key)]
 
 

@@ -7,14 +7,20 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from mnv2_dense.formats.box_set import Record
+from mnv2_dense.formats.class_names import is_class_name
 from mnv2_dense.formats.numbers import parse_number
 from mnv2_dense.formats.problems import Problem, errors_at
 from mnv2_dense.formats.stamps import Stamp, stamp_of
+from mnv2_dense.quoting import quote
+from mnv2_dense.small_files import read_start
 from mnv2_dense.structures import ImageSize
 
 MAX_BYTES = 4 << 20
 """Larger files are refused: this is room for ten thousand objects."""
+MAX_TAGS = 400_000
+"""Opening and closing ones; files of more are refused: forty for each of so many objects."""
 
+_LONGEST_FILE_NAME = 255
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 FLAGS = ("truncated", "occluded", "iscrowd")
 """Kept where they are 0 or 1. VOC knows no crowds: `write_voc` marks those of COCO so."""
@@ -80,7 +86,7 @@ def forget() -> None:
 def _read_state(file: Path, stamp: Stamp) -> VocFile:
     root = _parse(file)
     if root.tag != "annotation":
-        raise XmlError(f"the outermost element is <{root.tag}>, not VOC's <annotation>")
+        raise XmlError(f"the outermost element is <{quote(root.tag)}>, not VOC's <annotation>")
     objects: list[VocObject] = []
     mistakes: list[tuple[int, str]] = []
     for number, element in enumerate(root.findall("object"), start=1):
@@ -89,7 +95,7 @@ def _read_state(file: Path, stamp: Stamp) -> VocFile:
         except XmlError as error:
             mistakes.append((number, str(error)))
     filename = _text(root, "filename").replace("\\", "/").rpartition("/")[2]
-    return VocFile(filename, _size(root.find("size")), objects, mistakes)
+    return VocFile(filename[:_LONGEST_FILE_NAME], _size(root.find("size")), objects, mistakes)
 
 
 def read_folder(
@@ -113,12 +119,13 @@ class _Builder(ElementTree.TreeBuilder):
 
 def _parse(file: Path) -> ElementTree.Element:
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_start(file, MAX_BYTES + 1)
     except OSError as error:
         raise XmlError(f"cannot be read ({error.strerror})") from error
     if len(data) > MAX_BYTES:
         raise XmlError(f"larger than {MAX_BYTES >> 20} MiB")
+    if data.count(b"<") > MAX_TAGS:  # Memory is fifty times the text of empty elements.
+        raise XmlError(f"more than {MAX_TAGS:,} tags")
     try:
         return ElementTree.fromstring(data, ElementTree.XMLParser(target=_Builder()))
     except XmlError:
@@ -146,6 +153,8 @@ def _object(number: int, element: ElementTree.Element) -> VocObject:
     name = _text(element, "name")
     if not name:
         raise XmlError("no <name>")
+    if not is_class_name(name):
+        raise XmlError(f"<name> is {quote(name)}, no text of one line, or too long")
     box = element.find("bndbox")
     if box is None:
         raise XmlError("no <bndbox>")
@@ -159,13 +168,15 @@ def _number(box: ElementTree.Element, key: str) -> float:
     try:
         return parse_number(text)
     except ValueError:
-        raise XmlError(f"<{key}> is {text[:40]!r}, no number" if text else f"no <{key}>") from None
+        raise XmlError(
+            f"<{key}> is {quote(text)!r}, no number" if text else f"no <{key}>"
+        ) from None
 
 
 def _extras(element: ElementTree.Element) -> Record:
     difficult = _text(element, "difficult") or "0"
     if difficult not in ("0", "1"):
-        raise XmlError(f"<difficult> is {difficult[:40]!r}, neither 0 nor 1")
+        raise XmlError(f"<difficult> is {quote(difficult)!r}, neither 0 nor 1")
     flags = {key: _text(element, key) for key in FLAGS}
     known = {key: int(text) for key, text in flags.items() if text in ("0", "1")}
     pose = _text(element, "pose")

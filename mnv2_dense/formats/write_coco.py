@@ -13,7 +13,7 @@ from mnv2_dense.formats.written import (
     finite,
     have_ids,
 )
-from mnv2_dense.images import leaves_folder
+from mnv2_dense.image_files import leaves_folder
 
 _LOST = {
     "difficult": "{} difficult boxes: marked by a key that only this project reads; others count "

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
+from mnv2_dense.formats.class_names import NO_TEXT
 from mnv2_dense.formats.picture_files import is_picture
 from mnv2_dense.images import open_image
 from mnv2_dense.ops.texts import list_first
@@ -16,9 +17,7 @@ from mnv2_dense.ops.texts import list_first
 Splits = Mapping[str, BoxSet]
 """A whole data set: `train` and `val`, or one of them."""
 
-_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-"""What XML cannot hold, ends a line, or is no Unicode."""
-_NO_KEY = re.compile(rf"[\\:]|{_NO_TEXT.pattern}")
+_NO_KEY = re.compile(rf"[\\:]|{NO_TEXT.pattern}")
 """Besides, what other systems take for a path."""
 _OF_IMAGES = ("id", "file_name", "width", "height")
 _OF_ANNOTATIONS = ("id", "image_id", "category_id", "bbox", "place")
@@ -111,9 +110,7 @@ def check_class_names(splits: Splits) -> None:
         UserError: A class has no name, or one with spaces around it or control characters.
     """
     names = [name for boxes in splits.values() for _, name in boxes.categories]
-    bad = [
-        repr(name) for name in names if not name or name != name.strip() or _NO_TEXT.search(name)
-    ]
+    bad = [repr(name) for name in names if not name or name != name.strip() or NO_TEXT.search(name)]
     if bad:
         source = next(iter(splits.values())).source
         raise UserError(

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet, Record
-from mnv2_dense.formats.picture_files import is_picture, read_sizes, stem_of
-from mnv2_dense.formats.problems import Level, Problem, errors_at
+from mnv2_dense.formats.picture_files import is_picture, link_problems, read_sizes, stem_of
+from mnv2_dense.formats.problems import Level, Places, Problem, errors_at
 from mnv2_dense.formats.split import Choice
 from mnv2_dense.formats.yolo_labels import Finding, read_labels
 from mnv2_dense.formats.yolo_names import find_names, read_names
 from mnv2_dense.formats.yolo_places import Place, find_labels, find_pictures
 from mnv2_dense.formats.yolo_yaml import DataYaml
-from mnv2_dense.images import list_files
+from mnv2_dense.image_files import list_files
+from mnv2_dense.quoting import LONGEST_PATH, quote
+from mnv2_dense.small_files import is_file
 from mnv2_dense.structures import Category, ImageSize
 
 NO_LABELS = {"classes.txt"}
@@ -78,6 +80,7 @@ def read_yolo(
         _image_record(number, place.picture.relative_to(image_folder), size)
         for number, (place, size) in enumerate(zip(places, sizes, strict=True), start=1)
     ]
+    problems += link_problems(image_folder, [record["file_name"] for record in records])
     boxes = _annotations(root, places, sizes, len(classes), problems)
     categories = tuple(Category(number, name) for number, name in enumerate(classes))
     source = root if data is None else data.file
@@ -96,11 +99,15 @@ def _present(pictures: Sequence[Path], root: Path, problems: list[Problem]) -> l
     counts = Counter(pictures)
     twice = [path for path in counts if counts[path] > 1]
     title = f"{root}: pictures listed twice, taken once:"
-    problems += errors_at("listed_twice", title, twice, level=Level.PROBLEM)
-    missing = {path for path in counts if not path.is_file()}
+    problems += errors_at("listed_twice", title, map(_shown, twice), level=Level.PROBLEM)
+    missing = {path for path in counts if not is_file(path)}
     title = f"{root}: listed pictures are missing:"
-    problems += errors_at("missing_picture", title, sorted(missing))
+    problems += errors_at("missing_picture", title, map(_shown, sorted(missing)))
     return [path for path in counts if path not in missing]
+
+
+def _shown(path: Path) -> str:
+    return quote(str(path), LONGEST_PATH)
 
 
 def _named(images: str | None, data: DataYaml | None) -> list[str]:
@@ -148,13 +155,15 @@ def _annotations(
 ) -> list[Record]:
     """Records of the boxes; picture i has id i + 1."""
     base = Path(os.path.commonpath([place.labels.parent for place in places] or [root]))
+    found: dict[tuple[str, str, Level], Places] = defaultdict(Places)
     records: list[Record] = []
     for image_id, (place, size) in enumerate(zip(places, sizes, strict=True), start=1):
         if not place.labelled:
             continue
         labels, findings = read_labels(place.labels, num_classes)
         name = place.labels.relative_to(base).as_posix()
-        problems += [_problem(finding, name, root) for finding in findings]
+        for each in findings:
+            found[each.kind, each.title, each.level].add(_place(each, name))
         for label in labels:
             ids = {"id": len(records) + 1, "image_id": image_id, "category_id": label.label}
             x, y, width, height = label.box
@@ -162,11 +171,12 @@ def _annotations(
             marks = {"place": f"{name} line {label.line}", "iscrowd": 0, "difficult": 0}
             bbox = [x * wide, y * high, width * wide, height * high]
             records.append({**ids, "bbox": bbox, **marks})
+    for (kind, title, level), where in found.items():
+        problems += where.problems(kind, f"{root}: {title}", level=level)
     return records
 
 
-def _problem(finding: Finding, name: str, root: Path) -> Problem:
+def _place(finding: Finding, name: str) -> str:
     line = f" line {finding.line}" if finding.line else ""
     detail = f" ({finding.detail})" if finding.detail else ""
-    title = f"{root}: {finding.title}"
-    return Problem(finding.kind, finding.level, title, f"{name}{line}{detail}")
+    return f"{name}{line}{detail}"

@@ -6,8 +6,13 @@ from typing import NamedTuple
 
 from mnv2_dense.formats.numbers import parse_number
 from mnv2_dense.formats.problems import Level
+from mnv2_dense.quoting import quote
+from mnv2_dense.small_files import read_start
 
 MAX_BYTES = 16 << 20
+MAX_LINES = 100_000
+MAX_COLUMNS = 100_001
+"""Of the class and an outline of fifty thousand points."""
 ROUNDING = 1e-5
 """Six decimals may add up to a little more than 1."""
 
@@ -48,21 +53,21 @@ def read_labels(file: Path, num_classes: int) -> tuple[list[Label], list[Finding
     line that stands twice is taken once.
     """
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_start(file, MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
         lines = data.decode("utf-8-sig").splitlines()
+        if len(lines) > MAX_LINES:
+            raise ValueError(f"more than {MAX_LINES:,} lines")
     except (OSError, ValueError) as error:
         title = "label files that cannot be read:"
         return [], [Finding("unreadable_labels", Level.ERROR, title, 0, str(error))]
     labels: dict[tuple[int, tuple[float, ...]], Label] = {}
     findings: list[Finding] = []
     for number, line in enumerate(lines, start=1):
-        columns = line.split()
-        if columns:
+        if line and not line.isspace():
             try:
-                label, values = _parse(columns, num_classes)
+                label, values = _parse(line, num_classes)
             except LineError as error:
                 finding = Finding(error.kind, Level.ERROR, error.title, number, error.detail)
                 findings.append(finding)
@@ -76,19 +81,20 @@ def read_labels(file: Path, num_classes: int) -> tuple[list[Label], list[Finding
     return list(labels.values()), findings
 
 
-def _parse(columns: list[str], num_classes: int) -> tuple[int, tuple[float, ...]]:
+def _parse(line: str, num_classes: int) -> tuple[int, tuple[float, ...]]:
+    columns = line.split(maxsplit=MAX_COLUMNS)
     _check_columns(len(columns))
     try:
         label, *values = map(parse_number, columns)
     except ValueError:
         title = "lines that are not numbers:"
-        raise LineError("bad_line", title, " ".join(columns)[:60]) from None
+        raise LineError("bad_line", title, quote(line.strip())) from None
     if not (label.is_integer() and 0 <= label < num_classes):
         title = f"classes that are no whole number from 0 to {num_classes - 1} (data.yaml's names):"
-        raise LineError("unknown_class", title, columns[0][:20])
+        raise LineError("unknown_class", title, quote(columns[0], 20))
     if all(value > 1 for value in values):
         title = "boxes in pixels, which must be shares of the picture's width and height:"
-        raise LineError("not_normalised", title, " ".join(columns[1:5])[:60])
+        raise LineError("not_normalised", title, quote(" ".join(columns[1:5])))
     return int(label), tuple(values)
 
 
@@ -96,6 +102,8 @@ def _check_columns(count: int) -> None:
     if count == 6:
         title = "lines with a sixth column (a score, as predictions have), not labels:"
         raise LineError("bad_line", title, "")
+    if count > MAX_COLUMNS:
+        raise LineError("bad_line", f"lines of more than {MAX_COLUMNS:,} columns:", "")
     if count < 5 or count % 2 == 0:
         title = (
             "lines that are neither 'class center_x center_y width height' nor 'class x1 y1 x2 y2 "

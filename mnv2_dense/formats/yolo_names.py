@@ -3,11 +3,15 @@
 from pathlib import Path
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.class_names import check_class_names
 from mnv2_dense.formats.layout_parts import join, pictures_in, split_folders
 from mnv2_dense.formats.picture_files import read_list
-from mnv2_dense.formats.yolo_places import find_labels, first_file
+from mnv2_dense.formats.yolo_places import find_labels, first_file, lies_in
 from mnv2_dense.formats.yolo_yaml import SUFFIXES, DataYaml, find_yaml, read_yaml
-from mnv2_dense.images import list_files
+from mnv2_dense.image_files import list_files
+from mnv2_dense.ops.texts import list_first
+from mnv2_dense.quoting import quote
+from mnv2_dense.small_files import is_file
 
 _CLASSES = "classes.txt"
 _CLASSES_FOLDERS = ("", "labels", "images", "train", "train/labels")
@@ -23,13 +27,13 @@ def find_names(root: Path) -> Path | None:
         return file
     data = sorted(name for name in list_files(root) if name.endswith(".data"))
     if len(data) > 1:
-        raise UserError(f"{root}: several files could be its obj.data ({', '.join(data)})")
+        raise UserError(f"{root}: several files could be its obj.data ({list_first(data)})")
     if data:
         return root / data[0]
     if not _picture_folders(root):
         return None
     found = (root / folder / _CLASSES for folder in _CLASSES_FOLDERS)
-    return next((path for path in found if path.is_file()), None)
+    return next((path for path in found if is_file(path)), None)
 
 
 def read_names(file: Path, root: Path) -> DataYaml:
@@ -43,7 +47,7 @@ def read_names(file: Path, root: Path) -> DataYaml:
     if file.suffix.lower() == ".data":
         return _read_darknet(file)
     places = {split: [place] for split, place in _picture_folders(root).items()}
-    return DataYaml(file, tuple(read_list(file)), places, str(root.absolute()))
+    return DataYaml(file, _read_classes(file), places, str(root.absolute()))
 
 
 def _read_darknet(file: Path) -> DataYaml:
@@ -51,11 +55,24 @@ def _read_darknet(file: Path) -> DataYaml:
     content = {key.strip(): value.strip() for key, _, value in lines}
     if not content.get("names"):
         raise UserError(f"{file}: does not name the file of the classes (names = obj.names)")
-    names = tuple(read_list(first_file(content["names"], [file.parent])))
+    listed = first_file(content["names"], [file.parent])
+    if not (lies_in(listed, [file.parent]) and is_file(listed)):
+        raise UserError(
+            f"{file}: names = {quote(content['names'])} is no file below its folder; put the file "
+            "of the classes beside it"
+        )
+    names = _read_classes(listed)
     if content.get("classes", str(len(names))) != str(len(names)):
-        raise UserError(f"{file}: classes = {content['classes']}, but there are {len(names)} names")
+        given = quote(content["classes"])
+        raise UserError(f"{file}: classes = {given}, but there are {len(names)} names")
     places = {"train": content.get("train"), "val": content.get("valid")}
     return DataYaml(file, names, {key: [each] for key, each in places.items() if each}, "")
+
+
+def _read_classes(file: Path) -> tuple[str, ...]:
+    names = tuple(read_list(file))
+    check_class_names(names, file)
+    return names
 
 
 def _picture_folders(root: Path) -> dict[str, str]:

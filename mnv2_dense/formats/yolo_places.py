@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.formats.picture_files import read_list
+from mnv2_dense.formats.picture_files import is_picture, read_list
 from mnv2_dense.formats.yolo_yaml import DataYaml
-from mnv2_dense.images import find_images, list_files
+from mnv2_dense.image_files import find_images, list_files
+from mnv2_dense.ops.texts import list_first
+from mnv2_dense.quoting import LONGEST_PATH, quote
+from mnv2_dense.small_files import is_file, is_folder
 
 
 class Place(NamedTuple):
@@ -33,14 +36,15 @@ def find_pictures(
             leading ../ is left out where nothing is found with it.
 
     Raises:
-        UserError: Nothing tells of the split, a folder or list is missing, or has no pictures.
+        UserError: Nothing tells of the split, a folder or list is missing, has no pictures, or
+            `data` names a folder above the data set's: all of a disk, perhaps.
     """
     bases, named = [folder], () if images is None else (images,)
     if images is None and data is not None:
         bases = [data.file.parent / data.path, data.file.parent]
         named = tuple(data.places.get(split, ()))
+    where = folder if data is None else data.file
     if not named:
-        where = folder if data is None else data.file
         raise UserError(
             f"{where}: does not say where the {split} pictures are; set data.{split}_images"
             + (
@@ -51,7 +55,13 @@ def find_pictures(
     found: list[Path] = []
     for name in named:
         place = _resolve(name, bases, split)
-        found += find_images(place) if place.is_dir() else _listed(place, bases)
+        if images is None and place.resolve() in folder.resolve().parents:
+            raise UserError(
+                f"{where}: the {split} pictures' folder {quote(name, LONGEST_PATH)} is {place}, "
+                "above the data set's own; name a folder of pictures in it, or set "
+                f"data.{split}_images"
+            )
+        found += find_images(place) if is_folder(place) else _listed(place, bases)
     return found
 
 
@@ -69,8 +79,9 @@ def find_labels(pictures: Sequence[Path]) -> list[Place]:
             folder = _label_folder(parent)
             labels_of[parent] = folder, list_files(Path(folder))
         folder, present = labels_of[parent]
-        name = f"{picture.stem}.txt"
-        places.append(Place(picture, Path(folder, name), name in present))
+        labels = Path(folder, f"{picture.stem}.txt")
+        # What is there and no file is refused when it is read: it is not a picture without boxes.
+        places.append(Place(picture, labels, labels.name in present or os.path.lexists(labels)))
     return places
 
 
@@ -78,7 +89,7 @@ def _label_folder(parent: str) -> str:
     for name, beside in (("images", "labels"), ("Images", "Labels")):
         before, images, after = f"{parent}/".rpartition(f"/{name}/")
         folder = os.path.normpath(f"{before}/{beside}/{after}")
-        if images and Path(folder).is_dir():
+        if images and is_folder(Path(folder)):
             return folder
     return parent
 
@@ -88,10 +99,10 @@ def _resolve(name: str, bases: Sequence[Path], split: str) -> Path:
     for base in bases:
         for each in (*_variants(name), _variants(name)[0].removeprefix("../")):
             place = _absolute(base / each)
-            if place.is_dir() or (place.is_file() and place.suffix.lower() == ".txt"):
+            if is_folder(place) or (is_file(place) and place.suffix.lower() == ".txt"):
                 return place
             tried[place] = None
-    places = " or ".join(map(str, tried))
+    places = " or ".join(quote(str(each), LONGEST_PATH) for each in tried)
     raise UserError(
         f"{split} pictures not found: no folder, or list named .txt, {places}; correct data.yaml, "
         f"or set data.{split}_images"
@@ -101,21 +112,42 @@ def _resolve(name: str, bases: Sequence[Path], split: str) -> Path:
 def _listed(file: Path, bases: Sequence[Path]) -> list[Path]:
     """The pictures of a list, in its order.
 
-    Lines may lead out of the data set, as Darknet's lists of absolute paths do: they are the user's
-    own, and nothing but pictures is read there. A line that begins with ./ is relative to the
-    list, others are to the data set's `path`, or else to the list.
+    Lines may be absolute, as Darknet's are, if they are named as pictures; what is none is found
+    when its size is read. Others stay in the folder of the list, the data set's or its `path`: a
+    list from a stranger may name anything. A line that begins with ./ is relative to the list,
+    others are to the data set's `path`, or else to the list.
     """
-    found = []
+    found: list[Path] = []
+    outside: list[Path] = []
     for line in read_list(file):
         starts = [file.parent] if line.startswith("./") else [*bases, file.parent]
-        found.append(first_file(line, starts))
+        picture = first_file(line, starts)
+        inside = lies_in(picture, [*bases, file.parent])
+        (found if inside or _names_picture(line) else outside).append(picture)
+    if outside:
+        listed = list_first([quote(str(path), LONGEST_PATH) for path in outside])
+        raise UserError(
+            f"{file}: pictures outside of the data set's folder: {listed}. If they are yours, name "
+            "a folder that holds them all as `path` in data.yaml, or as data.root"
+        )
     return found
+
+
+def _names_picture(line: str) -> bool:
+    """Whether it is an absolute path, without .., of what is named as a picture."""
+    path = Path(line.replace("\\", "/"))
+    return path.is_absolute() and ".." not in path.parts and is_picture(path.name)
+
+
+def lies_in(path: Path, folders: Sequence[Path]) -> bool:
+    """Whether an absolute path leads to a place below one of some folders."""
+    return any(path.is_relative_to(_absolute(folder)) for folder in folders)
 
 
 def first_file(name: str, bases: Sequence[Path]) -> Path:
     """The first of the paths that a name may stand for that is a file, or else the first."""
     paths = [_absolute(base / each) for base in bases for each in _variants(name)]
-    return next((path for path in paths if path.is_file()), paths[0])
+    return next((path for path in paths if is_file(path)), paths[0])
 
 
 def _variants(name: str) -> list[str]:
@@ -125,5 +157,6 @@ def _variants(name: str) -> list[str]:
 
 
 def _absolute(path: Path) -> Path:
-    """Without ..; links stay, as the folder `images` may be one."""
-    return Path(os.path.normpath(path.absolute()))
+    """Without .. and //; links stay, as the folder `images` may be one."""
+    plain = os.path.normpath(path.absolute())
+    return Path(f"/{plain.lstrip('/')}" if plain.startswith("//") else plain)

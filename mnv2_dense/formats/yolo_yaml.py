@@ -7,8 +7,17 @@ from typing import NamedTuple
 import yaml
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.formats.class_names import check_class_names
+from mnv2_dense.ops.texts import list_first
+from mnv2_dense.quoting import LONGEST_PATH, quote
+from mnv2_dense.small_files import read_start
 
 MAX_BYTES = 1 << 19
+MAX_DEPTH = 20
+"""Lists and mappings inside each other."""
+MAX_VALUES = 30_000
+"""Keys and values: room for numbers and names of fourteen thousand classes."""
+_LONGEST_REASON = 300
 SUFFIXES = (".yaml", ".yml")
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation")}
 """Keys of the splits."""
@@ -40,7 +49,7 @@ def find_yaml(root: Path) -> Path | None:
     named = [path for path in files if path.stem == "data"]
     named = named or [path for path in files if _has_names(path)]
     if len(named) > 1:
-        found = ", ".join(path.name for path in named)
+        found = list_first([path.name for path in named])
         raise UserError(
             f"{root}: several files could be its data.yaml ({found}); name one: data.root"
         )
@@ -62,7 +71,7 @@ def read_yaml(file: Path) -> DataYaml:
     names = _names(content, file)
     count = content.get("nc", str(len(names)))
     if count != str(len(names)):
-        raise UserError(f"{file}: nc is {count}, but names has {len(names)} classes")
+        raise UserError(f"{file}: nc is {quote(str(count))}, but names has {len(names)} classes")
     places = {
         split: _texts(content[key], key, file)
         for split, keys in SPLITS.items()
@@ -76,36 +85,43 @@ def read_yaml(file: Path) -> DataYaml:
 
 
 class _Loader(yaml.BaseLoader):
-    """Only texts, lists and mappings; no aliases and no key twice."""
+    """Only texts, lists and mappings, not too many; no aliases and no key twice."""
+
+    depth = 0
+    values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             line = self.peek_event().start_mark.line + 1
             raise yaml.YAMLError(f"an alias (*) on line {line}; write the value out")
-        return super().compose_node(parent, index)
+        self.depth += 1
+        self.values += 1
+        if self.depth > MAX_DEPTH or self.values > MAX_VALUES:
+            raise yaml.YAMLError(f"nested too deeply, or more than {MAX_VALUES:,} values")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         twice = [key for key in counts if counts[key] > 1]
         if twice:
-            raise yaml.YAMLError(f"{', '.join(twice)} is given twice; keep one")
+            raise yaml.YAMLError(f"{list_first(twice)} is given twice; keep one")
         return super().construct_mapping(node, deep=deep)
 
 
 def _load(file: Path) -> dict[str, object]:
     try:
-        with file.open("rb") as stream:
-            text = stream.read(MAX_BYTES + 1)
+        text = read_start(file, MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise UserError(f"{file}: larger than {MAX_BYTES >> 10} KiB, which no data.yaml is")
         content = yaml.load(text.decode("utf-8-sig"), Loader=_Loader)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+    # ValueError and OverflowError: PyYAML's own, of %YAML 1000... and "\UFFFFFFFF".
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        reason = quote(" ".join(str(error).split()), _LONGEST_REASON)
         raise UserError(f"{file}: cannot be read as YAML ({reason})") from error
-    except RecursionError as error:
-        raise UserError(f"{file}: cannot be read as YAML (nested too deeply)") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: no data.yaml of YOLO (it has no keys)")
     return content
@@ -133,11 +149,17 @@ def _names(content: dict[str, object], file: Path) -> tuple[str, ...]:
         raise UserError(f"{file}: no names of classes (key 'names')")
     if not isinstance(names, list):
         raise UserError(f"{file}: names must be a list of classes, or a number and a name each")
-    return tuple(_texts(names, "names", file))
+    found = tuple(_texts(names, "names", file))
+    check_class_names(found, file)
+    return found
 
 
 def _texts(value: object, key: str, file: Path) -> list[str]:
     texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) and text for text in texts):
         raise UserError(f"{file}: {key} must be a text, or a list of texts")
+    if not all(len(text) <= LONGEST_PATH and "\0" not in text for text in map(str, texts)):
+        raise UserError(
+            f"{file}: {key} has a NUL in it, or a text of more than {LONGEST_PATH} characters"
+        )
     return [str(text) for text in texts]

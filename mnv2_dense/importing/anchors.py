@@ -9,6 +9,7 @@ import torch
 from mnv2_dense.detection.anchors import LOWEST_SCALE, AnchorGenerator
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.graph import Graph
+from mnv2_dense.ops.texts import list_first
 from mnv2_dense.structures import ImageSize
 
 _GENERATING = ("sqrt", "mul", "div", "identity")
@@ -57,8 +58,8 @@ def check_scales(graph: Graph, counts: Sequence[int]) -> list[str]:
     generator = AnchorGenerator(len(counts))
     if generator.counts != list(counts):
         raise UserError(
-            f"{graph.source}: it computes anchors from its maps, {list(counts)} per cell; only the "
-            f"release's {generator.counts} are known"
+            f"{graph.source}: it computes anchors from its maps, [{list_first(counts)}] per cell; "
+            f"only the release's {generator.counts} are known"
         )
     known = [values for shapes in generator.shapes for values in _spellings(shapes)]
     read = {name for node in graph.nodes if node.op in _GENERATING for name in node.inputs}
@@ -70,7 +71,7 @@ def check_scales(graph: Graph, counts: Sequence[int]) -> list[str]:
     for name in names:
         value = graph.constants[name]
         if not any(_is_like(value, each) for each in known):
-            given = ", ".join(f"{each:g}" for each in value)
+            given = list_first([f"{each:g}" for each in value])
             raise UserError(
                 f"{graph.source}: {name} ({given}) are no scales or ratios of the release's anchors"
             )

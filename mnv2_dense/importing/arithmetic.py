@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mnv2_dense.importing.graph import Node
+from mnv2_dense.importing.graph import MAX_RANK, Node, is_numeric
 
 MAX_ELEMENTS = 2**22
 """Values that one operation may make, if they are more than it is given."""
@@ -18,7 +18,8 @@ Attributes = Mapping[str, Any]
 def compute(node: Node, values: Values) -> np.ndarray | None:
     """What an operation makes of values; None if it is not known here, or makes too much."""
     operation = _OPERATIONS.get(node.op)
-    if operation is None or not values:
+    # Texts would be joined, and repeated, without a bound.
+    if operation is None or not values or not all(is_numeric(each) for each in values):
         return None
     try:
         if _count(node, values) > max(MAX_ELEMENTS, *(each.size for each in values)):
@@ -30,9 +31,10 @@ def compute(node: Node, values: Values) -> np.ndarray | None:
 
 
 def _count(node: Node, values: Values) -> int:
-    """How many values come out, before they are made."""
+    """How many values come out, or are added up on the way, before they are made."""
     if node.op in _ELEMENTWISE:
-        return math.prod(np.broadcast_shapes(*(each.shape for each in values)))
+        size = math.prod(np.broadcast_shapes(*(each.shape for each in values)))
+        return size * max(len(values) - 1, 1)
     if node.op == "fill":
         return math.prod(_integers(values[0]))
     if node.op == "tile":
@@ -44,8 +46,8 @@ def _count(node: Node, values: Values) -> int:
 
 
 def _integers(value: np.ndarray) -> list[int]:
-    if value.dtype.kind not in "iu" or value.ndim > 1:
-        raise ValueError("no list of integers")
+    if value.dtype.kind not in "iu" or value.ndim > 1 or value.size > MAX_RANK:
+        raise ValueError("no integers for the dimensions of a tensor")
     return [int(each) for each in value.ravel()]
 
 
@@ -110,7 +112,7 @@ _OPERATIONS: dict[str, Callable[[Values, Attributes], Any]] = {
     "slice": _slice,
     "strided_slice": _strided_slice,
     "squeeze": _squeeze,
-    "expand_dims": lambda values, _: np.expand_dims(values[0], int(values[1])),
+    "expand_dims": lambda values, _: np.expand_dims(values[0], values[1].item()),
     "reshape": lambda values, _: values[0].reshape(_integers(values[1])),
     "transpose": lambda values, _: values[0].transpose(_integers(values[1])),
 }

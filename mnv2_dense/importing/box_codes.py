@@ -134,7 +134,7 @@ def _run(
         from_codes = not coded.isdisjoint(node.inputs)
         if node.op in _PACK and from_codes and len(known) == _COORDINATES:
             return known
-        result = _compute(node, known)
+        result = _compute(node, known) if node.outputs else None
         if result is not None:
             values[node.outputs[0]] = result
             coded |= {*node.outputs} if from_codes else set()

@@ -7,10 +7,17 @@ import numpy as np
 from mnv2_dense.importing.box_codes import check_codes, check_scales
 from mnv2_dense.importing.constants import decimal
 from mnv2_dense.importing.graph import Node
-from mnv2_dense.importing.suppression import find_suppression
+from mnv2_dense.importing.suppression import MAX_DETECTIONS, find_suppression
 from mnv2_dense.importing.walk import Walk
 
 _COORDINATES = 4
+_OPTIONS = (
+    *("y_scale", "x_scale", "h_scale", "w_scale", "num_classes", "max_detections"),
+    *("nms_score_threshold", "nms_iou_threshold"),
+)
+"""Options that the operation does not run without."""
+_PER_CLASS = 100
+"""TFLite's own default of `detections_per_class`."""
 
 
 class FoundAnchors(NamedTuple):
@@ -75,17 +82,22 @@ def _post_process(walk: Walk) -> Node | None:
 
 def _tflite_settings(walk: Walk, node: Node, slots: int) -> dict[str, object]:
     options: dict[str, Any] = dict(node.attributes)
+    if missing := [name for name in _OPTIONS if name not in options]:
+        raise walk.unknown(f"{node.name}: without its options {', '.join(missing)}")
     check_scales(walk, [float(options[f"{side}_scale"]) for side in "yxhw"])
     if int(options["num_classes"]) != slots - 1:
         raise walk.unknown(f"{node.name}: {options['num_classes']} classes of {slots} slots")
     per_class = bool(options.get("use_regular_nms", False))
     if not per_class and int(options.get("max_classes_per_detection", 1)) != 1:
         raise walk.unknown(f"{node.name}: several classes of a box in TFLite's fast NMS")
+    most = options.get("detections_per_class", _PER_CLASS)
+    if not all(1 <= each <= MAX_DETECTIONS for each in (most, options["max_detections"])):
+        raise walk.unknown(f"{node.name}: keeps {options['max_detections']:g} boxes, {most:g} each")
     return {
         "score_threshold": decimal(options["nms_score_threshold"]),
         "nms_iou_threshold": decimal(options["nms_iou_threshold"]),
         "nms": "per_class" if per_class else "across_classes",
         "max_candidates": None,
-        "max_detections_per_class": int(options["detections_per_class"]) if per_class else None,
+        "max_detections_per_class": int(most) if per_class else None,
         "max_detections": int(options["max_detections"]),
     }

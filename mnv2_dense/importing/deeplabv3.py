@@ -7,7 +7,7 @@ from mnv2_dense.backbone.blocks import RELEASE_EPSILON
 from mnv2_dense.importing.found import Found
 from mnv2_dense.importing.labels import segmentation_categories
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone
-from mnv2_dense.importing.pictures import Preparation
+from mnv2_dense.importing.pictures import Preparation, read_size
 from mnv2_dense.importing.pooling import check_pooling, count_cells, pooled_cells, pooling_after
 from mnv2_dense.importing.segmentation_results import check_results
 from mnv2_dense.importing.steps import Operation
@@ -183,6 +183,4 @@ def _find_size(walk: Walk, pooling: int, resizes: Sequence[int], stride: int) ->
 
 def _size(resize: Operation) -> ImageSize | None:
     constant = resize.constants.get(1)
-    if constant is None or constant.value.size != 2:
-        return None
-    return ImageSize(*(int(side) for side in constant.value.ravel()))
+    return None if constant is None else read_size(constant.value)

@@ -10,6 +10,12 @@ from mnv2_dense.errors import UserError
 
 MAX_RANK = 8
 """Most dimensions of a constant."""
+MAX_NODES = 50_000
+"""Most operations of a graph; a released detector's with its NMS has 7,000."""
+MAX_READS = 2_000_000
+"""Most tensors that all operations of a graph read together."""
+MAX_NAME = 20_000
+"""Most characters of a name."""
 
 
 class Node(NamedTuple):
@@ -86,8 +92,10 @@ def check_complete(graph: Graph) -> None:
     """Refuses a graph in which something is read that nothing makes, or made for nobody.
 
     Raises:
-        UserError: A tensor is missing, or a constant that may be weights is read by nothing.
+        UserError: A tensor is missing, a constant that may be weights is read by nothing, or
+            there is more of anything than is read.
     """
+    _check_size(graph)
     made = {
         *graph.constants,
         *graph.inputs,
@@ -108,6 +116,15 @@ def check_complete(graph: Graph) -> None:
         )
 
 
+def _check_size(graph: Graph) -> None:
+    nodes, reads = len(graph.nodes), sum(len(node.inputs) for node in graph.nodes)
+    if nodes > MAX_NODES or reads > MAX_READS:
+        raise UserError(
+            f"{graph.source}: too large: {nodes} operations that read {reads} tensors; at most "
+            f"{MAX_NODES} and {MAX_READS} are read"
+        )
+
+
 def check_finite(name: str, values: np.ndarray) -> None:
     """Refuses a constant that holds NaN or infinite values.
 
@@ -124,8 +141,13 @@ def describe_shape(shape: Sequence[int]) -> str:
 
 
 def printable(text: str) -> str:
-    """A file's text for a message, without characters that would act on a terminal."""
-    return re.sub(r"[^ -~]", "?", text)
+    """A file's text for a message: not endless, and without what would act on a terminal."""
+    return re.sub(r"[^ -~]", "?", text[:MAX_NAME])
+
+
+def is_numeric(value: np.ndarray) -> bool:
+    """Whether a constant can be computed with: numbers and truth values, no texts."""
+    return value.dtype.kind in "biuf"
 
 
 def may_be_weights(value: np.ndarray) -> bool:

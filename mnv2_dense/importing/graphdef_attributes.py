@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.importing.graph import printable
+from mnv2_dense.importing.graph import MAX_NAME, printable
 from mnv2_dense.importing.graphdef_message import Message
 
 # Numbers of `types.proto`. The bytes of an int8 input are not known: it has no zero point here.
@@ -54,7 +54,7 @@ def read_texts(node: Message, name: str) -> list[str]:
 
 
 def _text(value: bytes) -> str:
-    return printable(value.decode("latin-1"))
+    return printable(value[:MAX_NAME].decode("latin-1"))
 
 
 # By operation. Each raises UserError for what is no layer that can be taken over.

@@ -11,7 +11,7 @@ from mnv2_dense.importing.graph import MAX_RANK, check_finite, describe_shape
 from mnv2_dense.importing.graphdef_attributes import read_attribute
 from mnv2_dense.importing.graphdef_message import Message
 
-MAX_REPEATED = 2**26
+MAX_REPEATED = 2**24
 """Elements of all constants that are not stored as bytes: one value may stand for many."""
 
 
@@ -39,6 +39,13 @@ _TYPES = {
     23: _Type("<u8", "uint64_val"),
 }
 _STRING, _BFLOAT16, _HALF = 7, 14, 19
+_LISTED = {
+    "float_val": np.float32,
+    "double_val": np.float64,
+    "bool_val": np.bool_,
+    "uint64_val": np.uint64,
+}
+"""What holds listed numbers, where that is not int64."""
 
 
 def read_constants(nodes: Iterable[Message]) -> dict[str, np.ndarray]:
@@ -97,7 +104,9 @@ def _values(tensor: Message, shape: tuple[int, ...]) -> np.ndarray:
     if tensor.tensor_content:
         values = _whole(tensor.tensor_content, dtype, shape)
     else:
-        listed = np.array(getattr(tensor, stored.field))
+        given = getattr(tensor, stored.field)
+        # Number by number: a list of Python's would take many times the file's size.
+        listed = np.fromiter(given, _LISTED.get(stored.field, np.int64), len(given))
         if dtype.kind in "iu" and not np.array_equal(listed, listed.astype(dtype)):
             raise ValueError(f"values outside of the range of {dtype.name}; damaged")
         values = _spread(listed.astype(dtype), shape)

@@ -6,17 +6,20 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.graph import printable
 
 MAX_BYTES = 2**28
 """Largest frozen graph that is read; the largest of the authors' releases has 165 MB."""
-MAX_ARCHIVE_BYTES = 2**31
+MAX_ARCHIVE_BYTES = 2**30
 """Largest archive, unpacked."""
 MAX_MEMBERS = 10_000
-"""Most files in an archive."""
+"""Most files, folders and links in an archive."""
+MAX_HEADER = 2**22
+"""Most bytes of one header of a tar file, and of the list of files of a zip file."""
+_PIECE = 2**20
 SHOWN = 8
 """Files listed in an error."""
 
@@ -25,6 +28,7 @@ class _Member(NamedTuple):
     name: str
     size: int
     read: Callable[[], bytes]
+    is_file: bool = True
 
 
 def read_frozen(path: Path) -> bytes:
@@ -56,11 +60,12 @@ def _pick(path: Path, members: Iterable[_Member]) -> bytes:
     names: list[str] = []
     frozen: list[str] = []
     content = b""
-    for member in members:
-        names.append(member.name)
-        if len(names) > MAX_MEMBERS:
+    for count, member in enumerate(members, start=1):
+        if member.is_file:
+            names.append(member.name)
+        if count > MAX_MEMBERS:
             raise UserError(f"{path}: more than {MAX_MEMBERS} files, give the .pb file in it")
-        if not _is_frozen(member):
+        if not (member.is_file and _is_frozen(member)):
             continue
         frozen.append(member.name)
         _check_size(path, member)
@@ -104,7 +109,7 @@ def _members(path: Path) -> Iterator[_Member]:
     if path.is_dir():
         for file in sorted([*path.glob("*.pb"), *path.glob("*/*.pb")]):
             name = file.relative_to(path).as_posix()
-            yield _Member(name, file.stat().st_size, file.read_bytes)
+            yield _Member(name, file.stat().st_size, file.read_bytes, file.is_file())
         return
     with path.open("rb") as file:
         head = file.read(tarfile.BLOCKSIZE)
@@ -117,17 +122,31 @@ def _members(path: Path) -> Iterator[_Member]:
 
 
 def _zip_members(path: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as stream, zipfile.ZipFile(cast(IO[bytes], _Pieces(stream))) as archive:
         for info in archive.infolist():
 
             def read(info: zipfile.ZipInfo = info) -> bytes:
                 # Never read(): it unpacks first and then cuts off what the header did not say.
                 with archive.open(info) as member:
-                    return member.read(info.file_size + 1)
+                    return b"".join(iter(lambda: member.read(_PIECE), b""))
 
             # Other methods unpack more than they are asked for.
-            if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                yield _Member(info.filename, info.file_size, read)
+            known = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            yield _Member(info.filename, info.file_size, read, known and not info.is_dir())
+
+
+class _Pieces:
+    """A file of which no piece is read that is larger than a header may be."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.tell, self.seek, self.seekable = stream.tell, stream.seek, stream.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._stream.read(size if 0 <= size <= MAX_HEADER else MAX_HEADER + 1)
+        if len(content) > MAX_HEADER:
+            raise zipfile.BadZipFile("too large")
+        return content
 
 
 class _Forward:
@@ -147,8 +166,9 @@ class _Forward:
             raise tarfile.ReadError("a header points outside")
         return self._stream.seek(offset)
 
-    def read(self, size: int) -> bytes:
-        if not 0 <= size <= min(MAX_BYTES, MAX_ARCHIVE_BYTES - self.tell()):
+    def read(self, size: int, most: int | None = None) -> bytes:
+        most = MAX_HEADER if most is None else most
+        if not 0 <= size <= min(most, MAX_ARCHIVE_BYTES - self.tell()):
             raise tarfile.ReadError("too large")
         return self._stream.read(size)
 
@@ -164,7 +184,6 @@ def _tar_members(path: Path, packed: bool) -> Iterator[_Member]:
 
             def read(info: tarfile.TarInfo = info) -> bytes:
                 forward.seek(info.offset_data)
-                return forward.read(info.size)
+                return forward.read(info.size, MAX_BYTES)
 
-            if info.isfile() and not info.issparse():
-                yield _Member(info.name, info.size, read)
+            yield _Member(info.name, info.size, read, info.isfile() and not info.issparse())

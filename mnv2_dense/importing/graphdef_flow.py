@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.importing.graph import MAX_NAME
 from mnv2_dense.importing.graphdef_message import Message
 
 _NAME = re.compile(r"[\w.][\w./>\\-]*", re.ASCII)
@@ -13,7 +14,7 @@ _WITHOUT_OUTPUT = ("NoOp", "Assert")
 
 def is_name(text: str) -> bool:
     """Whether a node or an operation may be called so."""
-    return _NAME.fullmatch(text) is not None
+    return len(text) <= MAX_NAME and _NAME.fullmatch(text) is not None
 
 
 def find_reads(node: Message) -> tuple[str, ...]:

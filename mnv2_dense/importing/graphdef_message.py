@@ -6,7 +6,7 @@ from typing import Any
 
 from mnv2_dense.errors import UserError
 
-MAX_FIELDS = 2**21
+MAX_FIELDS = 2**20
 """Most fields of all messages in a file; a detector's graph without its NMS has 11,000."""
 MAX_DEPTH = 50
 """Most messages inside one another."""
@@ -108,4 +108,5 @@ def _weight(field: Any, length: int) -> int:
     """Of what is no message: listed numbers grow in memory, too, if less; bytes do not."""
     if field is None or field.type in (field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_MESSAGE):
         return 0
-    return length // 64
+    fixed = field.type in (field.TYPE_FLOAT, field.TYPE_DOUBLE)
+    return length // (64 if fixed else 16)

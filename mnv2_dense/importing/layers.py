@@ -8,7 +8,7 @@ import numpy as np
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.constants import Constant, Norm
-from mnv2_dense.importing.graph import Node, describe_shape
+from mnv2_dense.importing.graph import Node, describe_shape, is_numeric
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "dense")
 ACTIVATIONS = ("relu", "relu6")
@@ -133,6 +133,12 @@ def _same(first: Norm | None, second: Norm) -> bool:
     )
 
 
+def is_per_channel(value: np.ndarray, channels: int) -> bool:
+    """Whether a constant is of numbers, a single one or one per channel of the last axis."""
+    fits = value.size == 1 or (value.size == channels == value.shape[-1])
+    return fits and is_numeric(value)
+
+
 def make_layer(node: Node, constants: Mapping[int, Constant], file: str) -> Layer:
     """The layer that a convolution begins, its source not yet known.
 
@@ -162,6 +168,12 @@ def make_layer(node: Node, constants: Mapping[int, Constant], file: str) -> Laye
         constants=set(constants[1].names),
     )
     if 2 in constants:
+        if not is_per_channel(constants[2].value, layer.channels):
+            shape = describe_shape(constants[2].value.shape)
+            raise UserError(
+                f"{file}: {node.inputs[2]} ({shape}) does not fit the {layer.channels} channels of "
+                f"{node.name}"
+            )
         layer.constants |= constants[2].names
         layer.apply("add", constants[2]._replace(part=None))
     return layer
@@ -170,9 +182,11 @@ def make_layer(node: Node, constants: Mapping[int, Constant], file: str) -> Laye
 def _weight(node: Node, value: np.ndarray, file: str) -> np.ndarray:
     """A kernel as [out, in, height, width]."""
     layout = str(node.attributes["layout"])
-    if value.ndim != len(layout):
+    if value.ndim != len(layout) or not value.size or not is_numeric(value):
         shape = describe_shape(value.shape)
-        raise UserError(f"{file}: {node.inputs[1]} is {shape}, but {node.op} needs {layout}")
+        raise UserError(
+            f"{file}: {node.inputs[1]} is {shape}, but {node.op} needs {layout} of numbers"
+        )
     weight = value.transpose(_TO_OIHW[layout]).astype(np.float32)
     if node.op == "dense":
         return weight[:, :, None, None]

@@ -9,6 +9,7 @@ import numpy as np
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.constants import Constant
 from mnv2_dense.importing.graph import Graph, Node
+from mnv2_dense.importing.layers import is_per_channel
 
 RESIZES = ("resize_bilinear", "resize_nearest_neighbor", "resize_bicubic", "resize_area")
 PADS = ("pad", "pad_v2")
@@ -98,17 +99,20 @@ def _holding(graph: Graph) -> set[str]:
             readers[name].append(node)
     found, ahead = {*graph.inputs}, [*graph.inputs]
     while ahead:
-        for node in readers[ahead.pop()]:
+        # Each only once: every list of readers is gone through when its tensor is found.
+        for node in readers.pop(ahead.pop(), []):
             if node.op.removesuffix("_v3").removesuffix("_v2") in _WITHOUT_DATA:
                 continue
-            ahead += [name for name in node.outputs if name not in found]
-            found.update(node.outputs)
+            if node.outputs and node.outputs[0] not in found:
+                ahead += node.outputs
+                found.update(node.outputs)
     return found
 
 
 def _pictures(node: Node) -> tuple[str, ...]:
     """The inputs that may hold pictures, not sizes or conditions."""
-    return node.inputs if node.op in (*_JOINING, *_AFFINE) else node.inputs[:1]
+    joins = node.op in (*_JOINING, *_AFFINE)
+    return tuple(dict.fromkeys(node.inputs)) if joins else node.inputs[:1]
 
 
 def _check_same(graph: Graph, name: str, first: Affine, second: Affine) -> None:
@@ -182,7 +186,7 @@ def _operands(
 
 
 def _per_channel(value: np.ndarray) -> bool:
-    return value.size == 1 or (value.size == 3 and value.shape[-1] == 3)
+    return is_per_channel(value, 3)
 
 
 def _pads(graph: Graph, node: Node, constants: Mapping[str, Constant], change: Affine) -> bool:
@@ -191,7 +195,7 @@ def _pads(graph: Graph, node: Node, constants: Mapping[str, Constant], change: A
     Raises:
         UserError: It is none of pictures to a size with the mean, that is with normalised zeros.
     """
-    pads = constants.get(node.inputs[1])
+    pads = constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
     if pads is not None and not pads.value.any():
         return False
     if pads is not None:
@@ -200,8 +204,8 @@ def _pads(graph: Graph, node: Node, constants: Mapping[str, Constant], change: A
             "network, which no config value stands for"
         )
     fill = constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
-    filled = 0.0 if fill is None else fill.value.astype(np.float64).ravel()
-    known = len(node.inputs) == 2 or fill is not None
+    known = len(node.inputs) == 2 or (fill is not None and _per_channel(fill.value))
+    filled = fill.value.astype(np.float64).ravel() if known and fill is not None else 0.0
     if not known or not np.all(abs(change.scale * filled + change.offset) < _TOLERANCE):
         raise UserError(
             f"{graph.source}: {node.name} pads pictures with another value than the "

@@ -140,9 +140,14 @@ def _resizing(
     if node.attributes.get("align_corners"):
         rule = "align_corners"
     size = constants.get(node.inputs[1])
-    if size is None or size.value.size != 2:
-        return None, rule
-    return ImageSize(*(int(side) for side in size.value.ravel())), rule
+    return (None if size is None else read_size(size.value)), rule
+
+
+def read_size(value: np.ndarray) -> ImageSize | None:
+    """Height and width that a constant holds; None where it is no size."""
+    if value.size != 2 or value.dtype.kind not in "iu" or not (value > 0).all():
+        return None
+    return ImageSize(*(int(side) for side in value.ravel()))
 
 
 def _fed_size(fed: GraphInput) -> ImageSize | None:

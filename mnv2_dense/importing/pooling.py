@@ -15,8 +15,9 @@ def pooling_after(walk: Walk, number: int) -> list[int]:
 
 def pooled_cells(pooling: Operation) -> ImageSize | None:
     """Size of the map that is pooled, where the file fixes it."""
-    kernel = pooling.node.attributes.get("kernel")
-    return None if kernel is None else ImageSize(*kernel)
+    # A mean's attributes may have any name and type.
+    pools = pooling.node.op == "avg_pool"
+    return ImageSize(*pooling.node.attributes["kernel"]) if pools else None
 
 
 def count_cells(size: ImageSize, stride: int) -> ImageSize:
@@ -29,7 +30,9 @@ def _is_over_all(pooling: Operation) -> bool:
     node = pooling.node
     if node.op == "mean":
         axes = pooling.constants.get(1)
-        return axes is not None and sorted(int(axis) % 4 for axis in axes.value.ravel()) == [1, 2]
+        if axes is None or axes.value.size != 2 or axes.value.dtype.kind not in "iu":
+            return False
+        return sorted(int(axis) % 4 for axis in axes.value.ravel()) == [1, 2]
     sides = zip(node.attributes["strides"], node.attributes["kernel"], strict=True)
     return node.attributes["padding"] == "valid" or all(stride >= side for stride, side in sides)
 

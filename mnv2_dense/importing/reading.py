@@ -10,7 +10,7 @@ from mnv2_dense.importing.graphdef import read_graphdef
 from mnv2_dense.importing.recognition import recognise
 from mnv2_dense.importing.states import import_state
 from mnv2_dense.importing.tflite import read_tflite
-from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 
 GRAPHS = (".pb", ".tar", ".gz", ".tgz", ".zip")
 STATES = (".pth", ".pt", ".ckpt")

@@ -1,10 +1,12 @@
 """Graphs to networks of ours: which it is, where every layer goes, what is not needed."""
 
+import numpy as np
+
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.classifier import flatten, place_classifier
 from mnv2_dense.importing.deeplabv3 import has_pooling, place_deeplabv3
 from mnv2_dense.importing.found import Found, Imported, Settings
-from mnv2_dense.importing.graph import Graph, may_be_weights
+from mnv2_dense.importing.graph import Graph, check_finite, may_be_weights
 from mnv2_dense.importing.mobilenet_v2 import FoundBackbone, place_backbone
 from mnv2_dense.importing.pictures import Preparation, note_resize, read_preparation
 from mnv2_dense.importing.ssdlite import place_ssdlite
@@ -16,8 +18,15 @@ def recognise(graph: Graph) -> Imported:
     """The network that a graph holds, as one of ours.
 
     Raises:
-        UserError: It is none that is known here, or holds tensors that have no place in it.
+        UserError: It is none that is known here, holds tensors that have no place in it, or
+            its weights are not finite.
     """
+    # What comes of values out of range is looked at in the end.
+    with np.errstate(all="ignore"):
+        return _recognise(graph)
+
+
+def _recognise(graph: Graph) -> Imported:
     walk = Walk(Steps(graph))
     preparation = read_preparation(graph, walk.steps.stem_input, walk.steps.constants)
     if preparation.assumed:
@@ -29,6 +38,10 @@ def recognise(graph: Graph) -> Imported:
     walk.check_all_placed()
     epsilons = {group: walk.epsilon(group, default) for group, default in found.groups.items()}
     state = walk.state(epsilons)
+    for name, tensor in state.items():
+        check_finite(f"{graph.source}: what comes to {name}", tensor.numpy())
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise UserError(f"{graph.source}: the variance {name} is negative; damaged")
     used = _used(walk)
     return Imported(
         source=graph.source,

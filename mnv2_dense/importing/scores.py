@@ -30,7 +30,7 @@ def score_loss(walk: Walk, number: int, slots: int) -> str:
     found = _score_step(walk, number)
     assert found is not None
     step = walk.operation(found)
-    if float(step.node.attributes.get("beta", 1)) != 1:
+    if step.node.attributes.get("beta", 1) != 1:
         raise walk.unknown(f"{step.node.name}: a softmax of beta {step.node.attributes['beta']}")
     _check_columns(walk, found, slots)
     return step.node.op

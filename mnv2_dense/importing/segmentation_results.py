@@ -40,9 +40,9 @@ def _keeps_classes(step: Operation, count: int) -> bool:
     """Whether classes stay the last axis, all of them."""
     if step.node.op == "arg_max":
         axis = step.constants.get(1)
-        return axis is not None and axis.value.size == 1 and int(axis.value.item()) in (3, -1)
+        return axis is not None and axis.value.size == 1 and axis.value.item() in (3, -1)
     if step.node.op == "softmax":
-        return float(step.node.attributes.get("beta", 1)) == 1
+        return step.node.attributes.get("beta", 1) == 1
     if step.node.op in _SLICES:
         return cut(step, count) == (0, count)
     return True

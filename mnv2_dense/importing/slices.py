@@ -29,10 +29,11 @@ def cut(step: Operation, count: int) -> tuple[int, int] | None:
 def _strided(step: Operation, begin: int, count: int) -> tuple[int, int] | None:
     end, stride = _last(step, 2), _last(step, 3)
     bit = step.constants[1].value.size - 1
-    masks = {
-        name: int(step.node.attributes.get(f"{name}_mask", 0)) >> bit & 1
-        for name in ("begin", "end", "shrink_axis", "new_axis", "ellipsis")
-    }
+    names = ("begin", "end", "shrink_axis", "new_axis", "ellipsis")
+    given = {name: step.node.attributes.get(f"{name}_mask", 0) for name in names}
+    if not all(isinstance(mask, int) for mask in given.values()):
+        return None
+    masks = {name: mask >> bit & 1 for name, mask in given.items()}
     if stride != 1 or masks["shrink_axis"] or masks["new_axis"] or masks["ellipsis"]:
         return None
     if end is None and not masks["end"]:

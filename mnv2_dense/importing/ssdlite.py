@@ -21,6 +21,8 @@ COORDINATES = 4
 TO_OURS = (1, 0, 3, 2)
 """Place in a file's (ty, tx, th, tw) of our (tx, ty, tw, th)."""
 RELEASE_SIZE = ImageSize(300, 300)
+MAX_LEVELS = 32
+"""Most maps that are predicted from; the release has six."""
 
 
 class Level(NamedTuple):
@@ -80,6 +82,8 @@ def _find_concats(walk: Walk) -> tuple[int, int]:
         for number, step in enumerate(walk.steps.items)
         if isinstance(step, Operation) and step.node.op == "concat" and _joins_layers(walk, step)
     ]
+    if len(concats) > MAX_LEVELS:  # only two are known, but few can be named
+        raise walk.unknown(f"{len(concats)} concatenations of layers, not of boxes and of scores")
     scored = [number for number in concats if is_scored(walk, number)]
     boxes = [number for number in concats if number not in scored]
     return walk.only(boxes, "concatenation of boxes"), walk.only(scored, "concatenation of scores")
@@ -96,8 +100,10 @@ def _find_levels(walk: Walk, box_concat: int, class_concat: int) -> list[Level]:
     for concat in (walk.operation(box_concat), walk.operation(class_concat)):
         if concat.node.attributes["axis"] != 1:
             raise walk.unknown(f"{concat.node.name} joins levels along another axis than 1")
-    pairs = (walk.operation(concat).sources for concat in (box_concat, class_concat))
-    for box_source, class_source in zip(*pairs, strict=False):
+    pairs = [walk.operation(concat).sources for concat in (box_concat, class_concat)]
+    if not all(len(pairs[0]) == len(each) <= MAX_LEVELS for each in pairs):
+        raise walk.unknown(f"{len(pairs[0])} maps of boxes and {len(pairs[1])} of scores")
+    for box_source, class_source in zip(*pairs, strict=True):
         boxes, classes = (follow(walk, source, KEEPING) for source in (box_source, class_source))
         taps = {walk.layer(walk.layer(each).source).source for each in (boxes, classes)}
         if len(taps) != 1:

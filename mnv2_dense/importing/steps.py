@@ -12,12 +12,22 @@ import numpy as np
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.constants import Constant, Norm, decimal, fold
-from mnv2_dense.importing.graph import Graph, Node, describe_shape
-from mnv2_dense.importing.layers import ACTIVATIONS, CONVOLUTIONS, Layer, make_layer
+from mnv2_dense.importing.graph import Graph, Node, describe_shape, is_numeric
+from mnv2_dense.importing.layers import (
+    ACTIVATIONS,
+    CONVOLUTIONS,
+    Layer,
+    is_per_channel,
+    make_layer,
+)
 
 _WITHOUT_DATA = ("shape", "size", "rank")
 _MAX_FOLDED = 2**26
 """Values that all operations on constants may make together."""
+_NAME_WEIGHT = 16
+"""Values that take as much memory as one name of the constants that a value comes from."""
+_MAX_ADDED = 16
+"""Most shortcuts that are added to one layer; the networks known here have one."""
 
 
 @dataclass
@@ -83,10 +93,14 @@ class Steps:
         for node in graph.nodes:
             if self.stem_input not in node.outputs:
                 self._read(node)
+        self._readers = [list[int]() for _ in self.items]
+        for reader, step in enumerate(self.items):
+            for source in {*sources(step)}:
+                self._readers[source].append(reader)
 
-    def readers(self, number: int) -> list[int]:
+    def readers(self, number: int) -> Sequence[int]:
         """Steps that read a step's output, not counting those that only add it."""
-        return [reader for reader, step in enumerate(self.items) if number in sources(step)]
+        return self._readers[number]
 
     def _add(self, step: Step) -> int:
         self.items.append(step)
@@ -111,9 +125,11 @@ class Steps:
 
     def _fold(self, node: Node, constants: Sequence[Constant]) -> bool:
         """Whether an operation on constants alone made another one."""
-        folded = fold(node, constants) if self._folded < _MAX_FOLDED else None
+        known = node.outputs and self._folded < _MAX_FOLDED
+        folded = fold(node, constants) if known else None
         if folded is None:
             return False
+        self._folded += _NAME_WEIGHT * len(folded.names)
         if all(folded.value is not constant.value for constant in constants):
             self._folded += folded.value.size
         self.constants[node.outputs[0]] = folded
@@ -179,8 +195,9 @@ class Steps:
         """The dilation that SpaceToBatchND stands for, if it pads a 3x3 layer's map for it."""
         rate = self._block(node, constants)
         pads = constants.get(2)
-        sides = [[rate, rate]] * 2 if pads is None else pads.value.reshape(-1, 2).tolist()
-        if any(before != rate or after < rate for before, after in sides):
+        given = np.array([[rate, rate]] * 2) if pads is None else pads.value
+        sides = given.tolist() if given.shape == (2, 2) and is_numeric(given) else []
+        if not sides or any(before != rate or after < rate for before, after in sides):
             raise UserError(
                 f"{self.graph.source}: {node.name} pads by {sides}, which is not the padding SAME "
                 f"of a 3x3 layer of dilation {rate}"
@@ -188,8 +205,9 @@ class Steps:
         return rate
 
     def _block(self, node: Node, constants: Mapping[int, Constant]) -> int:
-        block = constants[1].value.ravel() if 1 in constants else np.zeros(0)
-        if len(block) != 2 or block[0] != block[1] or block[0] < 1:
+        block = constants[1].value.ravel() if 1 in constants else np.zeros(0, np.int64)
+        whole = block.dtype.kind in "iu" and len(block) == 2
+        if not whole or block[0] != block[1] or block[0] < 1:
             raise UserError(
                 f"{self.graph.source}: {node.name} has no constant, square block, so its layer's "
                 "dilation is unknown"
@@ -206,9 +224,12 @@ class Steps:
 
     def _leave_behind(self, layer: Layer) -> None:
         """What a layer has made so far is no output of it."""
-        for name in layer.tensors:
-            if name in self._values:
-                self._values[name] = self._values[name]._replace(stale=True)
+        for name in reversed(layer.tensors):
+            known = self._values.get(name)
+            if known is not None and known.stale:
+                return  # as all before it are
+            if known is not None:
+                self._values[name] = known._replace(stale=True)
 
     def _close(self, value: _Value) -> int:
         """The step whose output a tensor is; an unfinished layer is finished by being read."""
@@ -234,7 +255,7 @@ class Steps:
             return node.op == "add" and _NOTHING not in values and not split
         channels = self._layer(unfinished[0]).channels
         for place, constant in constants.items():
-            if not _is_per_channel(constant.value, channels):
+            if not is_per_channel(constant.value, channels):
                 shape = describe_shape(constant.value.shape)
                 raise UserError(
                     f"{self.graph.source}: {node.inputs[place]} ({shape}) does not fit the "
@@ -258,17 +279,18 @@ class Steps:
         else:
             for constant in constants.values():
                 layer.apply(node.op, constant)
-        return value._replace(parts=value.parts + others)
+        parts = value.parts + others
+        if len(parts) > _MAX_ADDED:
+            raise UserError(
+                f"{self.graph.source}: {node.name} adds more than {_MAX_ADDED} maps to one layer"
+            )
+        return value._replace(parts=parts)
 
     def _norm(self, node: Node, constants: Mapping[int, Constant]) -> Norm:
         if {*constants} != {1, 2, 3, 4}:
             raise UserError(f"{self.graph.source}: {node.name} has not four constants")
         values = (constants[place].value.astype(np.float32).ravel() for place in (1, 2, 3, 4))
         return Norm(*values, epsilon=decimal(node.attributes["epsilon"]))
-
-
-def _is_per_channel(value: np.ndarray, channels: int) -> bool:
-    return value.size == 1 or (value.size == channels == value.shape[-1])
 
 
 def sources(step: Step) -> tuple[int, ...]:
@@ -283,14 +305,14 @@ def tensors(step: Step) -> Iterable[str]:
 
 def _find_stem(graph: Graph) -> Node:
     """The first convolution of a picture's three channels."""
-    makers = {output: node for node in graph.nodes for output in node.outputs}
+    origins: dict[str, str] = {}
     for node in graph.nodes:
+        if node.op == "identity" and node.inputs:
+            first = origins.get(node.inputs[0], node.inputs[0])
+            origins.update(dict.fromkeys(node.outputs, first))
         if node.op != "conv2d" or len(node.inputs) < 2:
             continue
-        name = node.inputs[1]
-        while (maker := makers.get(name)) is not None and maker.op == "identity" and maker.inputs:
-            name = maker.inputs[0]
-        weight = graph.constants.get(name)
+        weight = graph.constants.get(origins.get(node.inputs[1], node.inputs[1]))
         layout = str(node.attributes.get("layout"))
         if weight is not None and weight.ndim == 4 and weight.shape[layout.index("I")] == 3:
             return node

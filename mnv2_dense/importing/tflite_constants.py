@@ -9,7 +9,9 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.importing.graph import check_finite
 from mnv2_dense.importing.tflite_file import (
     MAX_REUSE,
+    MAX_VALUES,
     DamageError,
+    LimitError,
     TFLiteFile,
     check_reuse,
     read_kind,
@@ -64,9 +66,10 @@ def read_constants(file: TFLiteFile) -> tuple[dict[str, np.ndarray], bool]:
     Raises:
         UserError: The values are not in the tables, sparse, of another type, NaN or infinite.
         DamageError: They contradict their shapes, or are listed too often.
+        LimitError: There are too many of them.
     """
     constants: dict[str, np.ndarray] = {}
-    quantized, left = False, file.size * MAX_REUSE
+    quantized, left, values = False, file.size * MAX_REUSE, 0
     for index, name in enumerate(file.names):
         content = _content(file, index)
         if not len(content):
@@ -74,6 +77,9 @@ def read_constants(file: TFLiteFile) -> tuple[dict[str, np.ndarray], bool]:
         left -= len(content)
         check_reuse(left, "tensors")
         stored = _stored(file, index, content)
+        values += stored.size
+        if values > MAX_VALUES:
+            raise LimitError(f"its constants hold more than {MAX_VALUES} numbers")
         steps = read_steps(file, index) if stored.dtype.kind in "iu" else None
         constants[name] = _dequantize(stored, steps, name) if steps else stored
         check_finite(f"{file.source}: {name}", constants[name])

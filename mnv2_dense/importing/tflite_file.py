@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.importing.graph import MAX_RANK, first
+from mnv2_dense.importing.graph import MAX_NAME, MAX_RANK, first, printable
 
 SCHEMA_VERSION = 3
 # Offsets and shared tables let a small file describe endless work: what is read is counted.
-MAX_FILE_BYTES = 2 * 2**30
+MAX_FILE_BYTES = 2**28
 MAX_ENTRIES = 20_000
 MAX_OPERANDS = 256
-MAX_NAME_BYTES = 20_000
+MAX_VALUES = 2**26
+"""Numbers in all constants: the largest network that is known here has 9 million."""
 MAX_REUSE = 4
 """How many times as large as the file all names, or all tensors, may be."""
 
@@ -103,8 +104,8 @@ def _read_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if path.stat().st_size > MAX_FILE_BYTES:
-        limit = f"{MAX_FILE_BYTES / 2**30:g} GiB"
-        raise UserError(f"{path}: larger than {limit}, which no TFLite file is")
+        limit = f"{MAX_FILE_BYTES / 2**20:g} MiB"
+        raise UserError(f"{path}: larger than {limit}, which no network that is known here is")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -160,7 +161,7 @@ def bounded_range(length: int, what: str, most: int = MAX_ENTRIES) -> range:
 
 
 def read_text(table: Any, place: int) -> str:
-    """A string of a table, empty where it has none.
+    """A string of a table, fit for a message; empty where it has none.
 
     Args:
         table: Any table.
@@ -173,8 +174,8 @@ def read_text(table: Any, place: int) -> str:
     if not offset:
         return ""
     text = table._tab.GetVectorAsNumpy(Uint8Flags, offset)
-    bounded_range(len(text), "bytes in a name", MAX_NAME_BYTES)
-    return text.tobytes().decode()
+    bounded_range(len(text), "bytes in a name", MAX_NAME)
+    return printable(text.tobytes().decode())
 
 
 def read_vector(table: Any, name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.importing.constants import Norm
 from mnv2_dense.importing.layers import Layer
 from mnv2_dense.importing.steps import Operation, Steps, sources
+from mnv2_dense.ops.texts import list_first
 
 KNOWN = (
     "known are MobileNetV2 classifiers, SSDLite on MobileNetV2 and DeepLabv3 on MobileNetV2, "
@@ -50,6 +51,8 @@ class Walk:
         self.placed: dict[int, Placement] = {}
         self.explained: dict[str, str] = {}
         self.notes: list[str] = []
+        self.makers = {name: node for node in steps.graph.nodes for name in node.outputs}
+        self._origins: dict[Sequence[str], list[int]] = {}
 
     def layer(self, number: int) -> Layer:
         """A step that is a layer."""
@@ -100,6 +103,16 @@ class Walk:
                 found.append(reader)
         return sorted(found)
 
+    def origins(self, ops: Sequence[str]) -> Sequence[int]:
+        """By step, where `follow` ends; found once, since a file may ask for all its steps."""
+        if ops not in self._origins:
+            found = self._origins[ops] = list[int]()
+            for number, step in enumerate(self.steps.items):
+                passes = isinstance(step, Operation) and step.node.op in ops
+                read = sources(step)
+                found.append(found[read[0]] if passes and len(read) == 1 else number)
+        return self._origins[ops]
+
     def only(self, numbers: Sequence[int], what: str) -> int:
         """The one step of a list.
 
@@ -107,7 +120,7 @@ class Walk:
             UserError: There is none, or more than one.
         """
         if len(numbers) != 1:
-            found = ", ".join(self.steps.items[number].node.name for number in numbers)
+            found = list_first([self.steps.items[number].node.name for number in numbers])
             raise self.unknown(f"{found or 'nothing'} where one {what} belongs")
         return numbers[0]
 
@@ -249,11 +262,7 @@ def _tensor(value: np.ndarray) -> Tensor:
 
 def follow(walk: Walk, number: int, ops: Sequence[str]) -> int:
     """Backwards over operations of some kinds that read one step each, to the first other step."""
-    step = walk.steps.items[number]
-    while isinstance(step, Operation) and step.node.op in ops and len(sources(step)) == 1:
-        number = sources(step)[0]
-        step = walk.steps.items[number]
-    return number
+    return walk.origins(ops)[number]
 
 
 def _describe(layer: Layer) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mnv2_dense.detection.targets import ROUNDING, apply_box_rule, xywh_array
+from mnv2_dense.detection.targets import ROUNDING, apply_box_rule
 from mnv2_dense.formats.box_set import BoxSet, Record, place_of
 from mnv2_dense.formats.problems import Level, Problem
+from mnv2_dense.formats.records import columns_of
 from mnv2_dense.inspection.findings import Box, Finding, percent, without_pictures
 
 DROPPED = {
@@ -24,7 +25,7 @@ def box_findings(boxes: BoxSet) -> list[Finding]:
     """Boxes that are dropped, clipped or given twice; crowds, difficult ones and id 0."""
     single = [entry for entry in boxes.annotations if not entry.get("iscrowd")]
     named = _Namer(boxes)
-    xywh = xywh_array(single)
+    xywh = columns_of(single).boxes
     sizes = np.array([named.size(entry) for entry in single], dtype=np.int64).reshape(-1, 2)
     _, kept, clipped = apply_box_rule(xywh, sizes)
     found: list[Finding] = []

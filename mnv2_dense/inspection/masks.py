@@ -10,7 +10,8 @@ import numpy as np
 from mnv2_dense.drawing import Picture, class_palette
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.problems import Level, Problem
-from mnv2_dense.images import find_images, open_image
+from mnv2_dense.image_files import find_images
+from mnv2_dense.images import open_image
 from mnv2_dense.inspection.findings import Finding
 from mnv2_dense.segmentation.masks import EXACT_FORMATS, MaskRule, read_mask
 from mnv2_dense.structures import IGNORE_INDEX, ImageSize

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from PIL import Image
 
-from mnv2_dense.formats.problems import Level, Problem, group
+from mnv2_dense.formats.problems import Level, Problem, group, total
 from mnv2_dense.inspection.markup import count_of, element, shorten
 from mnv2_dense.inspection.report import Example
 from mnv2_dense.ops.texts import LISTED
@@ -103,7 +103,7 @@ def _card(
     parts = []
     if level is not None:
         badge = element("span", LEVEL_NAMES[level], class_="badge")
-        count = element("span", count_of(len(problems), "case"), class_="count")
+        count = element("span", count_of(total(problems), "case"), class_="count")
         top = [icon(level.name.lower()), *top, badge, count]
     groups = list(group(problems).values())
     parts += [_group(found) for found in groups[:TITLES]]
@@ -125,6 +125,7 @@ def _group(found: Sequence[Problem]) -> Element:
     """The problems of one title."""
     title, remedy = found[0].title.rstrip(" :"), found[0].remedy.strip(" .;,")
     places = [problem.place for problem in found if problem.place]
+    count = total(problem for problem in found if problem.place)
     parts = [element("h4", shorten(title))]
     if remedy:
         command = "/" in remedy.split()[0]
@@ -134,9 +135,9 @@ def _group(found: Sequence[Problem]) -> Element:
         parts.append(_list(places[:LISTED]))
     if len(places) > LISTED:
         rest = [_list(places[LISTED:UNFOLDED])]
-        if len(places) > UNFOLDED:
-            rest.append(element("p", f"and {_more(len(places) - UNFOLDED)}", class_="hint"))
-        summary = element("summary", f"{len(places) - LISTED:,} more")
+        if count > UNFOLDED:
+            rest.append(element("p", f"and {_more(count - UNFOLDED)}", class_="hint"))
+        summary = element("summary", f"{count - LISTED:,} more")
         parts.append(element("details", summary, *rest))
     return element("div", *parts, class_="group")
 

@@ -88,10 +88,11 @@ def map_files(
 def scan_picture(path: Path) -> PictureFacts:
     """What a picture file is; what cannot be read is said, not raised."""
     try:
-        with path.open("rb") as file:
-            bytes_hash = hashlib.file_digest(file, _new_hash).digest()
+        # First what may be opened at all: a pipe would be waited for.
         with open_image(path) as image:
             kind, mode, turned = image.format or "", _mode(image), orientation(image)
+        with path.open("rb") as file:
+            bytes_hash = hashlib.file_digest(file, _new_hash).digest()
         pixels = read_image(path)
     except (UserError, OSError) as error:
         return PictureFacts(path, _fault(error), _explain(path, error))

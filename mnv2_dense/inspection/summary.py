@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mnv2_dense.config.document import write_value
-from mnv2_dense.formats.problems import Level, Problem, group
+from mnv2_dense.formats.problems import Level, Problem, group, total
 from mnv2_dense.inspection.report import Histogram, Report
 from mnv2_dense.ops.texts import list_first
 
@@ -65,7 +65,7 @@ def count_levels(report: Report) -> str:
     """`2 errors, 1 problem, 30 notes`."""
     counts = dict.fromkeys(NAMES, 0)
     for problem in report.problems:
-        counts[problem.level] += 1
+        counts[problem.level] += problem.count
     return ", ".join(
         f"{count:,} {NAMES[level]}{'s' * (count != 1)}" for level, count in counts.items()
     )
@@ -89,8 +89,9 @@ def _problems(problems: Sequence[Problem]) -> Iterator[str]:
     groups = sorted(group(problems).values(), key=lambda found: -found[0].level)
     for found in groups:
         first = found[0]
-        places = list_first([problem.place for problem in found if problem.place])
-        count = f" {len(found):,} x" if len(found) > 1 else ""
+        named = [problem for problem in found if problem.place]
+        places = list_first([problem.place for problem in named], total(named))
+        count = f" {total(found):,} x" if len(found) > 1 else ""
         yield f"{NAMES[first.level].upper()}{count} {first.kind}: {first.title} {places}".rstrip()
         if first.remedy:
             yield f"    -> {first.remedy.lstrip('.;, ')}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.picture_files import stem_of
 from mnv2_dense.formats.problems import Level, Problem
-from mnv2_dense.images import find_images
+from mnv2_dense.image_files import find_images
 from mnv2_dense.inspection.findings import Finding
 
 

@@ -1,6 +1,7 @@
 """How features and logits are resized, and how TensorFlow 1 resized pictures."""
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -8,14 +9,15 @@ from mnv2_dense.structures import ImageSize
 
 
 def resize_map(maps: Tensor, size: ImageSize, align_corners: bool) -> Tensor:
-    """Maps [B, C, h, w] resized bilinear to [B, C, *size], in float32.
+    """Maps [B, C, h, w] resized bilinear to [B, C, *size], in float32 or, if they are, float64.
 
     Args:
         maps: Features, logits or normalised pictures.
         size: Of the result.
         align_corners: Whether the corner cells' centres lie on the corner pixels' centres.
     """
-    return F.interpolate(maps.float(), tuple(size), mode="bilinear", align_corners=align_corners)
+    exact = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    return F.interpolate(exact, tuple(size), mode="bilinear", align_corners=align_corners)
 
 
 def resize_legacy(image: np.ndarray, size: ImageSize) -> np.ndarray:

@@ -6,16 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.formats.picture_files import read_list
+from mnv2_dense.formats.picture_files import link_problems, read_list
 from mnv2_dense.formats.problems import Problem, errors_at, refuse
-from mnv2_dense.images import (
-    SUFFIXES,
-    find_images,
-    image_size,
-    leaves_folder,
-    list_files,
-    missing_files,
-)
+from mnv2_dense.image_files import SUFFIXES, find_images, leaves_folder, list_files, missing_files
+from mnv2_dense.images import image_size
 from mnv2_dense.ops.texts import list_first
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.masks import MaskRule, size_problem
@@ -137,6 +131,8 @@ def pair_files(
     missing = missing_files(masks, [key + mask_suffix for key in keys])
     title = f"{masks}: masks of pictures in {images} are missing:"
     problems += errors_at("missing_mask", title, missing)
+    problems += link_problems(images, [name for key in keys for name in found[key]])
+    problems += link_problems(masks, [key + mask_suffix for key in keys])
     lost = set(missing)
     without_masks = [images / found[key][0] for key in keys if key + mask_suffix in lost]
     keys = [key for key in keys if key + mask_suffix not in lost]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mnv2_dense.ops.processes import mean_over_processes
 from mnv2_dense.ops.resize import resize_map
 from mnv2_dense.segmentation.network import SegmenterOutputs
 from mnv2_dense.structures import IGNORE_INDEX, ImageSize
@@ -28,11 +29,13 @@ class LossTerms(NamedTuple):
 class SegmentationLoss(nn.Module):
     """Mean cross-entropy of the labelled pixels of a batch, 0 where every pixel is void.
 
+    In training the batch is that of all processes: the mean of their losses is this one.
+
     Args:
         class_weights: One weight per class, on the loss of its pixels and in the mean's
             denominator; None weighs all alike.
         hard_pixel_share: Share of the batch's labelled pixels that count, those of the highest
-            weighted loss, above 0 and at most 1.
+            weighted loss, above 0 and at most 1; each process chooses among its own.
         auxiliary_weight: Factor on the loss of the auxiliary head.
         align_corners: How logits are up-sampled, see `resize_map`.
 
@@ -84,8 +87,11 @@ class SegmentationLoss(nn.Module):
             losses, weights = losses[labelled], weights[labelled]
             kept = self.find_hardest(losses.detach())
             losses, weights = losses[kept], weights[kept]
+        weight = weights.sum()
+        if self.training:  # In validation the processes have unequally many batches.
+            weight = mean_over_processes(weight)
         # Where nothing counts the sum of the losses is 0, and so is the quotient.
-        return losses.sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+        return losses.sum() / weight.clamp(min=torch.finfo(weights.dtype).tiny)
 
     def weigh(self, labels: Tensor) -> Tensor:
         """Weight of every pixel in the mean's denominator, 0 for void."""

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from torch import distributed
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.ops.processes import gather
 from mnv2_dense.ops.texts import list_first
 
 
@@ -94,7 +94,7 @@ class BadImages(Callback):
         Raises:
             UserError: No picture could be measured.
         """
-        shares = _gather((self._left_out, self._measured))
+        shares = gather((self._left_out, self._measured))
         problems = [problem for left_out, _ in shares for problem in left_out]
         measured = sum(count for _, count in shares)
         if not measured:
@@ -107,7 +107,7 @@ class BadImages(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Names the epoch's new ones, of training and of the validation within it."""
-        self._name([problem for met in _gather(self._met) for problem in met], trainer)
+        self._name([problem for met in gather(self._met) for problem in met], trainer)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -134,12 +134,3 @@ def unmeasured(trainer: Trainer) -> Unmeasured:
     """What the last validation of a trainer left out."""
     found = [each.unmeasured for each in trainer.callbacks if isinstance(each, BadImages)]  # pyrefly: ignore[missing-attribute]
     return found[0] if found else Unmeasured()
-
-
-def _gather(share: Any) -> list[Any]:
-    """The shares of all processes, by rank."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [share]
-    shares: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(shares, share)
-    return shares

@@ -23,9 +23,11 @@ class BestCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over score and path, the path as it is now."""
+        self.current_score = state_dict["current_score"]  # Lightning leaves it out.
         best = Path(str(self.dirpath)) / "best.ckpt"
-        if best.is_file():
-            score = state_dict["best_model_score"]
+        score = state_dict["best_model_score"]
+        # A run that was killed right after its first evaluation has a best, and no score of it.
+        if best.is_file() and score is not None:
             moved = {"dirpath": self.dirpath, "best_k_models": {str(best): score}}
             paths = dict.fromkeys(("best_model_path", "kth_best_model_path"), str(best))
             state_dict = {**state_dict, **moved, **paths}

@@ -4,18 +4,22 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+
+from mnv2_dense.ops.checkpoint_file import check_seal, write_sealed
+from mnv2_dense.training.durable import replace_durably
+from mnv2_dense.training.runs import BROKEN, LAST, PREVIOUS
 
 CARD = "mnv2_dense"
 """Key of a checkpoint under which it says what it is: version, config, classes."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, put in place in one step after they are on the disk.
+    """Lightning's checkpoint files, sealed, and put in place when they are on the disk.
 
     Differs from Lightning, which writes to the system's temporary folder and moves: across
-    file systems that is a copy, and a copy can be cut short.
+    file systems that is a copy, and a copy can be cut short. The last checkpoint but one is
+    kept as `previous.ckpt`.
     """
 
     def save_checkpoint(
@@ -29,29 +33,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        try:
-            with part.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-            _sync_folder(target.parent)
-        except BaseException as error:
-            part.unlink(missing_ok=True)
-            # On a full disk torch may raise an error of its own while it closes its archive.
-            cause = error if isinstance(error, OSError) else error.__context__
-            if isinstance(cause, OSError):
-                raise OSError(cause.errno, cause.strerror, str(target)) from error
-            raise
+        replace_durably(
+            target,
+            lambda file: write_sealed(checkpoint, file),
+            before=lambda: _keep_previous(target),
+        )
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself durable, where the system can open a folder."""
-    if os.name != "posix":
+def _keep_previous(target: Path) -> None:
+    """Keeps `last.ckpt`, but one that is not whole, or not ours, in the place of a good one."""
+    if target.name != LAST or not target.exists():
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    kept = target.with_name(PREVIOUS if check_seal(target) else BROKEN)
+    link = kept.with_name(f".{kept.name}.part")
+    link.unlink(missing_ok=True)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        # A second name, so that `last.ckpt` is there all the time.
+        os.link(target, link)
+        link.replace(kept)
+    except OSError:  # The disk has no links.
+        target.replace(kept)

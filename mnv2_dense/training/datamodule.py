@@ -49,19 +49,27 @@ def start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
+def lost_loader(error: BaseException) -> str | None:
+    """What PyTorch says of a loader process that was killed, if an error comes from that."""
+    cause: BaseException | None = error
+    while cause is not None and "DataLoader worker (pid" not in str(cause):
+        cause = cause.__cause__ or cause.__context__
+    return None if cause is None else str(cause)
+
+
 class DataModule(LightningDataModule):
     """Training and validation loaders over data sets that take a `SampleKey`.
 
     The samplers divide the samples among processes themselves, so the Trainer must be built
-    with `use_distributed_sampler=False`. A last incomplete training batch is left out (batch
-    norm is poor on few images), unless it is the only one.
+    with `use_distributed_sampler=False`. A last incomplete step of all processes is left out of
+    training (batch norm is poor on few images), unless it is the only one.
 
     Args:
         train_dataset: Training samples; None where nothing is trained.
         val_dataset: Validation samples; None where nothing is measured.
         collate: Makes one batch of a list of samples.
-        batch_size: Training samples per step and process.
-        val_batch_size: Validation samples per step and process.
+        batch_size: Training samples per batch and process.
+        val_batch_size: Validation samples per batch and process.
         num_workers: Loader processes per training process; 0 loads in the process itself.
         seed: Seed of the training order.
         skip_bad: Whether samples that cannot be read are replaced in training and left out of
@@ -94,10 +102,7 @@ class DataModule(LightningDataModule):
         """Returns this process's training batches, shuffled anew each epoch."""
         assert self.train_dataset is not None, "this data module was built without training data"
         sampler = self._sampler(self.train_dataset, shuffle=True, pad=True)
-        drop_last = len(sampler) >= self.batch_size
-        loader = ResumableLoader(
-            **self._arguments(self.train_dataset, sampler, self.batch_size), drop_last=drop_last
-        )
+        loader = ResumableLoader(**self._arguments(self.train_dataset, sampler, self.batch_size))
         loader.batches_done = self._batches_done
         return loader
 
@@ -124,6 +129,8 @@ class DataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
             pad=pad,
+            batch_size=self.batch_size,
+            accumulate=trainer.accumulate_grad_batches if trainer else 1,
         )
 
     def _arguments(

@@ -10,6 +10,8 @@ from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mnv2_dense.ops.sync_norms import separate, synchronize
+
 
 class FreezeNorms(Callback):
     """In the last epochs, batch norms use and keep their running statistics.
@@ -59,15 +61,24 @@ class SameNormsEverywhere(Callback):
 
 
 class SyncNorms(TorchSyncBatchNorm):
-    """SyncBatchNorm over all processes, which leaves the norms of timm's models their activation.
+    """Norm statistics over all processes: PyTorch's on GPUs, ours on CPUs, which it refuses.
 
-    Such a norm holds an activation of its own. PyTorch's conversion would drop it without a
-    word, and Lightning's way back would drop it once more; so where timm is in use, its own
-    conversion is made, once, and kept: a SyncBatchNorm that is not training asks no process.
+    The norms of timm's models have an activation of their own. PyTorch's conversion would
+    drop it without a word, and Lightning's way back would drop it once more; so where timm is in
+    use, its own conversion is made, once, and kept: a SyncBatchNorm that is not training asks no
+    process.
+
+    Args:
+        on_cpu: Whether the processes are on CPUs.
     """
+
+    def __init__(self, *, on_cpu: bool) -> None:
+        self.on_cpu = on_cpu
 
     def apply(self, model: nn.Module) -> nn.Module:
         """The model with synchronised norms."""
+        if self.on_cpu:
+            return synchronize(model)
         timm = sys.modules.get("timm.layers")
         if timm is None:
             return super().apply(model)
@@ -76,6 +87,8 @@ class SyncNorms(TorchSyncBatchNorm):
 
     def revert(self, model: nn.Module) -> nn.Module:
         """The model as it was before, but for norms that timm has converted."""
+        if self.on_cpu:
+            return separate(model)
         return super().revert(model) if "timm.layers" not in sys.modules else model
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, AdamW, Optimizer, RMSprop
+from torch.optim.lr_scheduler import LambdaLR
 
 # _NormBase covers batch, instance and synchronised batch norm.
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
@@ -111,3 +112,21 @@ def build_optimizer(
         case "adamw":
             return AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon)
     raise ValueError(f"optimizer {name!r} is not one of sgd, rmsprop, adamw")
+
+
+def set_options(optimizer: Optimizer, schedule: LambdaLR, options: Optimizer) -> None:
+    """Gives an optimiser the options of another: rates, decay and momenta, not what it has learnt.
+
+    PyTorch restores the options with the state, so that a run that is resumed with another
+    learning rate would not use it. Options that are the same stay the same, bit for bit.
+
+    Args:
+        optimizer: As it was restored.
+        schedule: Its own; it goes on where it is, from the new peak rates.
+        options: Over the same parameters, in the same groups.
+    """
+    groups = zip(optimizer.param_groups, options.param_groups, schedule.lr_lambdas, strict=True)
+    for group, wanted, factor in groups:
+        kept = {"params": group["params"], "initial_lr": wanted["lr"]}
+        group.update({**wanted, **kept, "lr": wanted["lr"] * factor(schedule.last_epoch)})
+    schedule.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]

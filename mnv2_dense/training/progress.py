@@ -6,11 +6,18 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mnv2_dense.training.norms import epochs_of_run
 
 _BAR_SECONDS = 0.2
 _LINE_SECONDS = 15.0
+
+
+@rank_zero_only
+def tell(text: str) -> None:
+    """Prints; a log record would be lost where the command keeps Lightning's log quiet."""
+    print(text, flush=True)
 
 
 def format_duration(seconds: float) -> str:

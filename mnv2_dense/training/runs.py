@@ -1,9 +1,10 @@
 """The folder of a run: what it is called, what stands in it, which one is the newest.
 
 A run is OUTPUT/NAME/DATE-TIME with `config.yaml` (every key as it was used),
-`environment.json` (versions, hardware, command, commit), `checkpoints/` (best.ckpt,
-last.ckpt), `metrics.csv` and `tensorboard/` (the log), `bad_images.txt` (skipped pictures, if
-any), `metrics.json` and `detections.json` (the final evaluation).
+`environment.json` (versions, hardware, command, commit), `checkpoints/` (best.ckpt, last.ckpt,
+previous.ckpt: the last but one), `metrics.csv` and `tensorboard/` (the log), `bad_images.txt`
+(skipped pictures, if any), `bad_steps.jsonl` (steps that were not finite, if any), `metrics.json`
+and `detections.json` (the final evaluation).
 """
 
 import json
@@ -20,9 +21,17 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.training.durable import replace_durably
 
 RUN_VARIABLE = "MNV2_DENSE_RUN"
 """Environment variable by which Lightning's child processes find the run of their parent."""
+
+LAST, PREVIOUS, BEST, BROKEN = "last.ckpt", "previous.ckpt", "best.ckpt", "broken.ckpt"
+"""A run's checkpoints. Broken is a last one that does not match its own checksum, or
+has none."""
+
+RESUMED_FROM = (LAST, PREVIOUS, BEST)
+"""What a run goes on from: the first of these that is whole."""
 
 _PACKAGES = (
     "mnv2-dense",
@@ -37,9 +46,13 @@ _PACKAGES = (
 
 
 def create_run(output: Path, name: str) -> Path:
-    """A new folder OUTPUT/NAME/DATE-TIME, or the one that the parent process made."""
-    if RUN_VARIABLE in os.environ and rank_zero_only.rank != 0:  # pyrefly: ignore[missing-attribute]
-        return Path(os.environ[RUN_VARIABLE])
+    """A new folder OUTPUT/NAME/DATE-TIME, or the one that the parent process made.
+
+    A process other than rank 0 that torchrun or SLURM started cannot know that one, and writes
+    nothing: it gets a path where nothing is, and learns the true one when they are connected.
+    """
+    if rank_zero_only.rank != 0:  # pyrefly: ignore[missing-attribute]
+        return Path(os.environ.get(RUN_VARIABLE, output / name / "of-process-0"))
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = output / name / stamp
     attempt = 1
@@ -63,26 +76,19 @@ def checkpoint_folder(run: Path) -> Path:
     return run / "checkpoints"
 
 
-def set_log_aside(run: Path) -> None:
-    """Renames `metrics.csv` to `metrics-1.csv`, `-2` ...: the logger would delete it."""
-    log = run / "metrics.csv"
-    if log.exists():
-        log.rename(run / f"metrics-{len(list(run.glob('metrics-*.csv'))) + 1}.csv")
+def newest_run(output: Path, name: str) -> Path | None:
+    """The newest run of a name that has a checkpoint, or None."""
+    found = {
+        path.parents[1]
+        for kind in RESUMED_FROM
+        for path in (output / name).glob(f"*/{checkpoint_folder(Path()) / kind}")
+    }
+    return max(found, key=lambda run: run.name, default=None)
 
 
-def newest_checkpoint(output: Path, name: str) -> Path:
-    """The last checkpoint of the newest run of a name that has one.
-
-    Raises:
-        UserError: No run of that name has a checkpoint.
-    """
-    found = sorted((output / name).glob("*/checkpoints/last.ckpt"))
-    if not found:
-        raise UserError(
-            f"--resume: no {output / name}/*/checkpoints/last.ckpt; give the checkpoint's path, or "
-            "leave --resume out to start a new run"
-        )
-    return max(found, key=lambda path: path.parent.parent.name)
+def is_finished(run: Path) -> bool:
+    """Whether a run was trained to its end and its best checkpoint measured."""
+    return (run / "metrics.json").exists()
 
 
 def run_of(checkpoint: Path) -> Path | None:
@@ -108,9 +114,40 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def describe_session(run: Path, config: str) -> None:
+    """Writes down by which config and where a run goes, as often as one of them changes.
+
+    Args:
+        run: Its folder.
+        config: Every key, as YAML.
+    """
+    sessions = len(list(run.glob("config*.yaml")))
+    environment = describe_environment()
+    if sessions and _is_described(run, _suffix(sessions - 1), environment, config):
+        return
+    write_json(run / f"environment{_suffix(sessions)}.json", environment)
+    path = run / f"config{_suffix(sessions)}.yaml"
+    replace_durably(path, lambda file: file.write(config.encode()))
+
+
+def _suffix(session: int) -> str:
+    return f"-resumed-{session}" if session else ""
+
+
+def _is_described(run: Path, suffix: str, environment: dict[str, Any], config: str) -> bool:
+    try:
+        before = json.loads((run / f"environment{suffix}.json").read_text())
+        stored = (run / f"config{suffix}.yaml").read_text()
+    except (OSError, ValueError):  # Not copied with the checkpoints, or damaged.
+        return False
+    own = {key: environment[key] for key in ("time", "command")}
+    return {**before, **own} == environment and stored == config
+
+
 def write_json(path: Path, content: object) -> None:
-    """Writes JSON for people: indented, with a newline at the end."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    """Writes JSON for people, indented, whole or not at all."""
+    text = json.dumps(content, indent=2) + "\n"
+    replace_durably(path, lambda file: file.write(text.encode()))
 
 
 def _version(package: str) -> str | None:

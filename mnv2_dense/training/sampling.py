@@ -56,9 +56,14 @@ class EpochSampler(Sampler[SampleKey]):
         shuffle: Whether each epoch has its own order.
         rank: Number of this process.
         world_size: Number of processes.
-        pad: True (training) repeats samples until every process has equally many, which
-            gradient exchange needs. False (validation) yields every sample exactly once over
-            the processes, and keys of epoch 0 whatever the epoch.
+        pad: True (training) yields equally many in every process, which gradient exchange
+            needs: those of whole steps, the same whatever the processes and batches that a step's
+            samples are divided among; where there is none, those of whole batches; where there is
+            none, all, some of them repeated. False
+            (validation) yields every sample exactly once over the processes, and keys of epoch 0
+            whatever the epoch.
+        batch_size: Samples per batch and process, where `pad`.
+        accumulate: Batches per step, where `pad`.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class EpochSampler(Sampler[SampleKey]):
         rank: int = 0,
         world_size: int = 1,
         pad: bool,
+        batch_size: int = 1,
+        accumulate: int = 1,
     ) -> None:
         self.length = length
         self.seed = seed
@@ -77,6 +84,8 @@ class EpochSampler(Sampler[SampleKey]):
         self.rank = rank
         self.world_size = world_size
         self.pad = pad
+        self.batch_size = batch_size
+        self.accumulate = accumulate
         self.epoch = 0
         self._skip = 0
 
@@ -105,5 +114,9 @@ class EpochSampler(Sampler[SampleKey]):
 
     def __len__(self) -> int:
         """Number of keys of this process in a whole epoch."""
+        for unit in (self.accumulate * self.batch_size, self.batch_size):
+            whole = self.length // (self.world_size * unit)
+            if self.pad and whole:
+                return whole * unit
         extra = self.world_size - 1 if self.pad else self.world_size - 1 - self.rank
         return (self.length + extra) // self.world_size

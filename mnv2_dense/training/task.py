@@ -13,7 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric
 
 from mnv2_dense.training.checkpoint_io import CARD
-from mnv2_dense.training.finite import check_finite
+from mnv2_dense.training.optimizer import set_options
+from mnv2_dense.training.watch import watch_of
 
 PerChannel = tuple[float, float, float]
 
@@ -104,17 +105,12 @@ class DenseTask(pl.LightningModule, ABC):
     def training_step(self, batch: Any, _index: int) -> Tensor:
         """Loss of a batch, logged term by term."""
         terms = self.losses(batch)
-        check_finite(
-            terms.total,
-            step=self.global_step,
-            epoch=self.current_epoch,
-            image_ids=batch.image_ids,
-        )
-        self.log("train/loss", terms.total, prog_bar=True)
-        for name, value in terms._asdict().items():
-            if value is not None:
-                self.log(f"train/{name}", value, prog_bar=True)
-        return terms.total
+        named = {name: value for name, value in terms._asdict().items() if value is not None}
+        losses = {"loss": terms.total, **named}
+        to_learn = watch_of(self.trainer).check(self, losses, batch.image_ids)
+        for name, value in losses.items():
+            self.log(f"train/{name}", value, prog_bar=True)
+        return to_learn
 
     def measure_nothing(self) -> None:
         """Logs a loss without weight, where a process has no picture but others wait for it."""
@@ -143,6 +139,13 @@ class DenseTask(pl.LightningModule, ABC):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def on_train_start(self) -> None:
+        """Gives a resumed run its config's options, where Lightning has put the checkpoint's."""
+        (optimizer,) = self.trainer.optimizers
+        schedule = self.trainer.lr_scheduler_configs[0].scheduler
+        assert isinstance(schedule, LambdaLR)
+        set_options(optimizer, schedule, self.make_optimizer(self.network))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Puts the card into the checkpoint, so that evaluation needs no YAML."""

@@ -178,7 +178,7 @@ def test_another_width_names_file_and_first_shapes(tmp_path: Path) -> None:
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     assert "nothing.pth: no such" in refusal(narrow(), str(tmp_path / "nothing.pth"))
-    assert "no such" in refusal(narrow(), str(tmp_path))
+    assert "no checkpoint file" in refusal(narrow(), str(tmp_path))
 
 
 def test_other_content_is_refused(tmp_path: Path) -> None:

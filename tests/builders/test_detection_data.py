@@ -139,7 +139,7 @@ def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
     file = tmp_path / "annotations.json"
     file.write_text(file.read_text().replace("a.png", "\\ud800.png"))
     data = DetectionData.model_validate({"root": str(tmp_path), "val_share": 0.5})
-    with pytest.raises(UserError, match="are missing"):
+    with pytest.raises(UserError, match="no file_name, or"):
         read_split(data, "train")
 
 

@@ -15,7 +15,7 @@ from mnv2_dense.builders.trainer import (
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.training.averaging import ExponentialAverage
 from mnv2_dense.training.best import BestCheckpoint
-from mnv2_dense.training.interrupt import InterruptCheckpoint
+from mnv2_dense.training.last import LastCheckpoint
 from mnv2_dense.training.norms import FreezeNorms, SameNormsEverywhere
 from tests.commands import tiny
 
@@ -82,7 +82,7 @@ def test_callbacks_stand_in_the_order_they_need(tmp_path: Path) -> None:
     kinds = [type(callback) for callback in callbacks]
     # The average is swapped in before its buffers are made equal.
     assert kinds.index(ExponentialAverage) < kinds.index(SameNormsEverywhere)
-    assert kinds[-3:] == [BestCheckpoint, ModelCheckpoint, InterruptCheckpoint]
+    assert kinds[-3:] == [BestCheckpoint, ModelCheckpoint, LastCheckpoint]
 
 
 def test_the_tasks_score_chooses_the_best_and_stops_early(tmp_path: Path) -> None:

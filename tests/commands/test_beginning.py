@@ -238,7 +238,7 @@ def test_what_is_no_whole_network_is_refused(tmp_path: Path) -> None:
     torch.save(random_task(config()).state_dict(), path)
     assert "not a checkpoint of mnv2_dense (it has no config inside)" in refusal(config(), path)
     path.write_bytes(b"no checkpoint")
-    assert "no plain checkpoint" in refusal(config(), path)
+    assert "cannot be read as a checkpoint" in refusal(config(), path)
     path.unlink()
     assert "no such checkpoint file" in refusal(config(), path)
 

@@ -33,7 +33,7 @@ from mnv2_dense.config.classification import (
     ClassifierInput,
 )
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from tests.commands.classifiers import CLASS_NAMES, classifier_checkpoint, reference
 
 SIZE = 64

@@ -12,8 +12,8 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
-from mnv2_dense.commands.outputs import MANIFEST
-from mnv2_dense.commands.predict import number_pictures
+from mnv2_dense.commands.outputs import JOB_FOLDER
+from mnv2_dense.commands.prediction_list import number_pictures
 from tests.commands.classifiers import CLASS_NAMES, classifier_checkpoint, reference
 from tests.commands.tiny import CONFIG, NETWORK, Outcome, read_json, run_tool, tree
 
@@ -67,7 +67,7 @@ def test_pictures_and_folders(weights: Path, shapes_set: Path, tmp_path: Path) -
     outcome.require_success()
     folder = sorted((shapes_set / "val2017").iterdir())
     expected = {*(f"{path.stem}.png" for path in folder), "one.png", "detections.json"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*expected, MANIFEST}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*expected, JOB_FOLDER}
     assert size_of(tmp_path / "out" / "one.png") == (WIDTH, HEIGHT)
     results = results_of(tmp_path / "out")
     assert {result["file_name"] for result in results} == {single.name, *(p.name for p in folder)}
@@ -169,7 +169,8 @@ def test_sources_are_never_overwritten(weights: Path, tmp_path: Path) -> None:
     predict(weights, tmp_path / "in", *sources).require_success()
     after = tree(tmp_path / "in")
     assert {name: after[name] for name in before} == before
-    assert len(after) == 2 * len(before) + 2  # a picture each, records, manifest
+    written = {name for name in after if JOB_FOLDER not in name}
+    assert len(written) == 2 * len(before) + 1  # a picture each, and records
 
 
 def test_sources_below_the_output_folder_are_predicted(weights: Path, tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_earlier_results_are_no_sources(weights: Path, tmp_path: Path) -> None:
     for _ in range(2):
         predict(weights, tmp_path / "out", tmp_path).require_success()
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"x.png", "detections.json", MANIFEST}
+    assert names == {"x.png", "detections.json", JOB_FOLDER}
 
 
 def test_no_picture_found(weights: Path, tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_no_picture_found(weights: Path, tmp_path: Path) -> None:
     ],
 )
 def test_image_ids(stems: list[str], ids: list[int]) -> None:
-    assert number_pictures([Path(f"{stem}.jpg") for stem in stems]) == ids
+    assert number_pictures([f"{stem}.jpg" for stem in stems]) == ids
 
 
 def test_overrides_stand_among_the_pictures(
@@ -252,7 +253,7 @@ def classify(weights: object, out: Path, *arguments: object) -> Outcome:
 def test_a_classifier_names_pictures(classifier: Path, tmp_path: Path) -> None:
     first, second = picture(tmp_path / "in" / "a.png"), picture(tmp_path / "in" / "b.jpg")
     outcome = classify(classifier, tmp_path / "out", tmp_path / "in").require_success()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"classes.json", MANIFEST}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"classes.json", JOB_FOLDER}
     records = read_json(tmp_path / "out" / "classes.json")
     assert [record["file_name"] for record in records] == [str(first), str(second)]
     classes = records[0]["classes"]

@@ -6,6 +6,7 @@ import pytest
 
 from mnv2_dense.commands.session import ensure_data, read_data, say
 from mnv2_dense.detection.index import DetectionIndex
+from mnv2_dense.errors import UserError
 from tests.commands.tiny import config_of, tree
 
 
@@ -25,6 +26,20 @@ def test_data_are_drawn_only_when_asked_for(
     ensure_data(config_of(tmp_path / "no"))
     assert drawn == [tmp_path / "no"]
     assert "drawing the built-in data set" in capsys.readouterr().out
+
+
+def test_other_processes_wait_for_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning.pytorch.utilities.rank_zero.rank_zero_only.rank", 1)
+    monkeypatch.setattr("mnv2_dense.commands.session.DRAWING_LIMIT", 0)
+    with pytest.raises(UserError, match=r"process 0 has not drawn it within 0 s"):
+        ensure_data(config_of(tmp_path / "shapes"))
+
+    def draw(_: float) -> None:
+        (tmp_path / "shapes").mkdir()
+
+    monkeypatch.setattr("time.sleep", draw)
+    monkeypatch.setattr("mnv2_dense.commands.session.DRAWING_LIMIT", 60)
+    ensure_data(config_of(tmp_path / "shapes"))
 
 
 def test_bad_boxes_are_said_once(

@@ -1,17 +1,20 @@
 import csv
+import importlib.util
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -130,8 +133,10 @@ def test_resuming_equals_not_having_stopped(shapes_set: Path, tmp_path: Path, em
     assert only_run(tmp_path / "parts") == run
     assert checkpoint(run)["global_step"] == 2 * STEPS
     assert same_weights(checkpoint(run), checkpoint(only_run(tmp_path / "whole")))
-    assert (run / "metrics-1.csv").read_text() == first_log
-    assert logged(read_log(run), "step")[0] == str(STEPS)
+    assert (run / "metrics.csv").read_text().startswith(first_log)
+    steps = [int(step) for step in logged(read_log(run), "step")]
+    assert steps == sorted(steps)
+    assert set(steps) == set(range(2 * STEPS))
     assert load_config(run / "config.yaml").training.epochs == 1
     assert load_config(run / "config-resumed-1.yaml").training.epochs == 2
     assert (run / "environment-resumed-1.json").is_file()
@@ -174,12 +179,12 @@ def test_ctrl_c_saves_and_resuming_equals_not_having_stopped(
     options = ["training.epochs=2", "training.ema_decay=0.9"]
     train(shapes_set, tmp_path / "whole", *options).require_success()
     with monkeypatch.context() as patch:
-        interrupt_at_sample(patch, 6)  # in the second batch
+        interrupt_at_sample(patch, 6)  # as the second batch is loaded
         outcome = train(shapes_set, tmp_path / "parts", *options)
     assert outcome.code == 130
-    assert outcome.out.splitlines()[-1] == "interrupted at step 2; resume with --resume"
+    assert outcome.out.splitlines()[-1] == "interrupted at step 1; resume with --resume"
     run = only_run(tmp_path / "parts")
-    assert checkpoint(run)["global_step"] == 2
+    assert checkpoint(run)["global_step"] == 1
     train(shapes_set, tmp_path / "parts", *options, "--resume").require_success()
     assert same_weights(checkpoint(run), checkpoint(only_run(tmp_path / "whole")))
 
@@ -638,3 +643,108 @@ def test_a_segmenters_run_keeps_the_classes_of_its_data(shapes_set: Path, tmp_pa
     (root / "labelmap.txt").unlink()
     found = run_tool("evaluate", run / "checkpoints" / "last.ckpt", "--out", tmp_path / "out")
     assert LABEL_NAMES[1] in found.require_success().out
+
+
+WRONG_STATES: dict[str, dict[str, Any]] = {
+    "schedule of another kind": {"lr_schedulers": [{}]},
+    "a number for a schedule": {"lr_schedulers": [3]},
+    "a number for the callbacks": {"callbacks": 3},
+    "a callback without its state": {"callbacks": {"LogKeeper": {}, "NumericalWatch": {}}},
+    "a loop without a place": {"loops": {"fit_loop": 3}},
+    "no version": {"pytorch-lightning_version": "x"},
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_STATES)
+def test_what_is_no_state_of_a_run_is_refused_in_a_line(
+    trained_run: Path, shapes_set: Path, tmp_path: Path, fault: str
+) -> None:
+    foreign = tmp_path / "foreign.ckpt"
+    torch.save(checkpoint(trained_run) | WRONG_STATES[fault], foreign)
+    outcome = train(shapes_set, tmp_path / "runs", "training.epochs=2", "--resume", foreign)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {foreign}: ")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_changed_learning_rate_is_used_by_a_resumed_run(shapes_set: Path, tmp_path: Path) -> None:
+    options = ["schedule.name=constant", "optimizer.learning_rate=0.001"]
+    train(shapes_set, tmp_path, *options).require_success()
+    options = ["schedule.name=constant", "optimizer.learning_rate=0.002", "training.epochs=2"]
+    train(shapes_set, tmp_path, *options, "--resume").require_success()
+    rates = [float(rate) for rate in logged(read_log(only_run(tmp_path)), "lr-AdamW/pg1")]
+    assert rates == [0.001] * STEPS + [0.002] * STEPS
+
+
+def test_a_killed_loader_ends_the_run_in_a_line(shapes_set: Path, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "tools" / "train.py", CONFIG]
+    command += [*tiny_overrides(shapes_set, tmp_path), "training.epochs=10000"]
+    command += ["data.num_workers=1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for(process, tmp_path, "*/*/checkpoints/last.ckpt")
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert err.startswith("error: DataLoader worker (pid")
+    assert err.endswith("--resume\n")
+    assert len(err.splitlines()) == 1
+
+
+# Runs that are killed; the long form, for both tasks, is docs/experiments/kills
+
+
+def compared_bit_for_bit(one: Path, other: Path) -> dict[str, tuple[str, str]]:
+    """What differs between two runs by the recorded experiment's own comparison."""
+    path = ROOT / "docs" / "experiments" / "kills" / "compare.py"
+    specification = importlib.util.spec_from_file_location("kills_compare", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.compare(one, other)
+
+
+def killed_at(event: int, arguments: Sequence[str]) -> int:
+    """Trains in a forked process that is killed at a flush or rename; its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        left = iter(range(event, -1, -1))
+
+        def dying(call: Callable[..., Any]) -> Callable[..., Any]:
+            def called(target: Any, *rest: Any) -> Any:
+                if next(left) == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(target, *rest)
+
+            return called
+
+        os.fsync, os.replace = dying(os.fsync), dying(os.replace)
+        code = 1
+        try:
+            code = run_tool("train", CONFIG, *arguments).code
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
+    shapes_set: Path, tmp_path: Path
+) -> None:
+    options = [
+        "training.epochs=2",
+        "training.ema_decay=0.9",
+        "training.deterministic=true",
+        "training.save_every_minutes=0.00001",
+    ]
+    train(shapes_set, tmp_path / "whole", *options).require_success()
+    arguments = [*tiny_overrides(shapes_set, tmp_path / "killed"), *options, "--resume", "auto"]
+    events, kills = random.Random(7), 0
+    while (code := killed_at(events.randrange(8, 30), arguments)) == -signal.SIGKILL:
+        kills += 1
+    assert code == 0
+    assert kills >= 3
+    (run,) = [path.parent for path in (tmp_path / "killed").glob("*/*/metrics.json")]
+    assert not compared_bit_for_bit(only_run(tmp_path / "whole"), run)

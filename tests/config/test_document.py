@@ -1,4 +1,5 @@
 import contextlib
+import os
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 
 from mnv2_dense.config.document import DocumentError, read_document, read_scalar, write_value
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+NUMBERS = st.integers(-(10**18) + 1, 10**18 - 1) | st.floats(allow_nan=False)
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS
 
 
 @pytest.mark.parametrize(
@@ -69,14 +72,50 @@ def test_every_duplicate_key_is_named_with_both_lines() -> None:
         ("a: b: c\n", 1, "not YAML"),
         ('a: "open\n', 2, "not YAML"),
         ('a: "\x01"\n', None, "not YAML"),
-        ("[" * 5000, None, "nested too deeply"),
-        (f"a: {'1' * 5000}\n", 1, "5000 digits"),
+        ("[" * 5000, 1, "nested more than 20 deep"),
+        ("{a: " * 25, 1, "nested more than 20 deep"),
+        ("- " * 25, 1, "nested more than 20 deep"),
+        ("".join(f"{' ' * depth}a:\n" for depth in range(25)), 21, "nested more than 20 deep"),
+        (f"a: {'1' * 5000}\n", 1, "a number of 5000 digits, more than 18; quote it"),
+        ("a: -1000000000000000000\n", 1, "a number of 19 digits"),
+        ("- a\n" * 20_001, 20_001, "more than 20,000 keys and values"),
+        ("".join(f"k{number}: 1\n" for number in range(2001)), 2001, "more than 2,000 keys"),
+        ("a: 1\n" * 2001, 2001, "more than 2,000 keys"),
+        (f"%YAML {'1' * 5000}.1\n---\na: 1\n", None, "a version or a"),
+        ('a: "\\UFFFFFFFF"\n', None, "a version or a"),
+        ('a: "\\U00110000"\n', None, "a version or a"),
+        ('a: "x\\0"\n', 1, r"a character that no text can hold in x\\x00"),
+        ('\na: ["\\ud800"]\n', 2, r"a character that no text can hold in \\ud800"),
     ],
 )
 def test_refused_texts(text: str, line: int | None, words: str) -> None:
     with pytest.raises(DocumentError, match=words) as caught:
         read_document(text)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"&{'a' * 90_000} x",
+        f"!<{'a' * 90_000}> x",
+        f"{{{'a' * 90_000}: 1, {'a' * 90_000}: 2}}",
+        f"%TAG !{'a' * 40_000}! b\n%TAG !{'a' * 40_000}! b\n",
+        '{"\\e[2J": 1, "\\e[2J": 2}',
+    ],
+)
+def test_reasons_are_short_and_printable(text: str) -> None:
+    try:
+        reasons = [error.text for error in read_document(text).errors]
+    except DocumentError as error:
+        reasons = [error.text]
+    assert all(reason.isprintable() and len(reason) < 300 for reason in reasons)
+    assert reasons
+
+
+def test_bytes_that_are_no_utf_8_can_be_in_a_file_name() -> None:
+    name = os.fsdecode(b"\xff")
+    assert read_document(f"a: {write_value(name)}").values == {"a": name}
 
 
 def test_keys_that_are_no_words_are_refused() -> None:

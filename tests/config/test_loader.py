@@ -1,9 +1,12 @@
+import contextlib
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -209,11 +212,84 @@ def test_every_mistake_is_told_at_once(file: Path) -> None:
     ]
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_and_what_is_no_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml: no such config file"):
         load_config(tmp_path / "none.yaml")
-    with pytest.raises(UserError, match="cannot be read"):
-        load_config(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "loop", Path("/dev/zero")):
+        with pytest.raises(UserError, match=f"^{path}: the config cannot be read: "):
+            load_config(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"k{number}: 1\n" for number in range(900)),
+        "{" + ",".join(f"k{number:x}" for number in range(15_000)) + "}",
+        "name: a\n" * 12_000,
+        f"? {'a' * 90_000}\n: 1\n",
+        f"training:\n  ? {'epoch' * 18_000}\n  : 1\n",
+        f"training: {{epochs: {'a' * 90_000}}}",
+        f"data: {{classes: [{'1.5,' * 15_000}]}}",
+        f"task: {'x' * 90_000}",
+        "[" * 99_000,
+        '"\\e[2J": 1\n"a\\nb": 2\n"\\u202e": 3\ntraining: {epochs: "\\e[2J\\x9b"}',
+        'task: "\\e[2J"',
+    ],
+)
+def test_messages_are_short_and_printable_and_soon_there(file: Path, text: str) -> None:
+    started = time.process_time()
+    message = refusal(file, text)
+    assert time.process_time() - started < 5
+    assert all(line.isprintable() for line in message.split("\n"))
+    assert len(message.split("\n")) <= 22
+    assert len(message) < 6000
+
+
+def test_of_many_mistakes_the_first_are_named(file: Path) -> None:
+    message = refusal(file, "".join(f"k{number}: 1\n" for number in range(300)))
+    assert message.splitlines()[0] == "config.yaml: 300 mistakes"
+    assert message.splitlines()[-1] == "  and 280 more"
+
+
+def test_overrides_that_are_bombs(file: Path) -> None:
+    for override in (
+        f"data.classes={'[' * 9000}",
+        f"data.root={'x' * 10**6}",
+        f"{'training.' * 1000}epochs=1",
+        f"training.epochs.{'x.' * 2000}y=1",
+        f"training.epochs={'9' * 5000}",
+        "training.epochs=\x1b[2J",
+        'data.root="\\ud800"',
+        'name="\\UFFFFFFFF"',
+        "task=\x1b[2J",
+        f"task={'x' * 10**6}",
+    ):
+        message = refusal(file, "name: a\n", override)
+        assert message.isprintable(), override[:50]
+        assert len(message) < 600, override[:50]
+
+
+SPOILT = st.sampled_from(
+    [
+        *("[]{}:,#&*!|>'\"%@\n\t\r\0\ufeff\x85-? "),
+        *("\\U", "\\ud800", "1e999", "9" * 5000, "...", "---\n", "<<: ", ".nan", "010", "true"),
+        *("!!int ", "[" * 300, "- " * 30, "a: 1\n" * 30),
+    ]
+)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9), SPOILT | st.text(max_size=9))))
+def test_spoilt_files_are_read_or_refused(file: Path, changes: list[tuple[int, int, str]]) -> None:
+    text = "task: detection\nname: tiny\ndata:\n  root: x\n  batch_size: 4\ninput: {height: 64}\n"
+    text += "optimizer:\n  learning_rate: 1e-3\n  betas: [0.9, 0.99]\ntraining:\n  epochs: 3\n"
+    for start, length, spoilt in changes:
+        text = text[:start] + spoilt + text[start + length :]
+    file.write_text(text, encoding="utf-8", newline="")
+    with contextlib.suppress(UserError):
+        to_yaml(load_config(file))
 
 
 def test_yaml_round_trip(file: Path) -> None:
@@ -225,7 +301,7 @@ def test_yaml_round_trip(file: Path) -> None:
     assert load_config(file) == config
 
 
-@given(st.text(max_size=20))
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20))
 def test_any_folder_name_survives_the_round_trip(root: str) -> None:
     config = parse_config({"data": {"root": root}})
     assert parse_config(yaml.safe_load(to_yaml(config))) == config

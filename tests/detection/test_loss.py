@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -13,6 +14,7 @@ from mnv2_dense.detection.loss import Classification, LossTerms, SSDLoss
 from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.ops.boxes import center_to_corner
 from mnv2_dense.structures import BoxTargets, ImageSize
+from tests.ops.process_group import run_processes
 
 SIZE = ImageSize(64, 96)
 SLOTS = 4
@@ -349,3 +351,37 @@ def test_extreme_logits_stay_finite(kind: Classification) -> None:
     assert terms.total.isfinite()
     assert outputs.class_logits.grad is not None
     assert outputs.class_logits.grad.isfinite().all()
+
+
+# Several processes
+
+
+def gradients_of(outputs: DetectorOutputs, targets: Sequence[BoxTargets]) -> Tensor:
+    """Of the total loss in training, by the logits and box deltas [B, A, SLOTS + 4]."""
+    SSDLoss()(outputs, targets, SIZE).total.backward()
+    assert outputs.class_logits.grad is not None
+    assert outputs.box_deltas.grad is not None
+    return torch.cat([outputs.class_logits.grad, outputs.box_deltas.grad], dim=2)
+
+
+def gradients_of_share(rank: int, _: int) -> Tensor:
+    """The first process has the scene without a box alone, and a batch without any after it."""
+    shares = ([1], [0, 2])
+    whole = random_outputs(len(SCENES))
+    taken = whole.class_logits[shares[rank]], whole.box_deltas[shares[rank]]
+    logits, deltas = (tensor.detach().requires_grad_() for tensor in taken)
+    outputs = DetectorOutputs(logits, deltas, whole.anchors)
+    share = gradients_of(outputs, [SCENES[i] for i in shares[rank]])
+    empty = gradients_of(random_outputs(1), [NOTHING])
+    if rank == 0:  # Validation asks nobody.
+        SSDLoss().eval()(random_outputs(1), [NOTHING], SIZE)
+    return torch.cat([share, empty])
+
+
+def test_the_mean_over_processes_is_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+    shares = run_processes(gradients_of_share, 2, tmp_path)
+    whole = gradients_of(random_outputs(len(SCENES)), SCENES)
+    joined = torch.cat([shares[1][:1], shares[0][:1], shares[1][1:2]]) / 2
+    assert torch.allclose(joined, whole, atol=1e-6)
+    empty = gradients_of(random_outputs(2), [NOTHING, NOTHING])
+    assert torch.allclose(shares[0][1:] / 2, empty[:1], atol=1e-6)

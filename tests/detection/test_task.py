@@ -20,7 +20,7 @@ from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.network import Detector, DetectorOutputs
 from mnv2_dense.detection.scoring import SUMMARY_KEYS, read_ground_truth
 from mnv2_dense.detection.task import DetectionTask
-from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.structures import BoxTargets, Category, DetectionBatch, ImageSize
 from tests.training.tiny import KeepLosses, bare_trainer
 

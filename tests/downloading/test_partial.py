@@ -66,3 +66,12 @@ def test_forgetting_all(partial: Partial) -> None:
     partial.begin(NEW)
     partial.forget()
     assert names(partial) == []
+
+
+@pytest.mark.parametrize("note", ["[1, 2, 3]", '["u", 1, null]', "{}", "[" * 10_000, "\xff"])
+def test_a_damaged_note_is_none(partial: Partial, note: str) -> None:
+    partial.path.write_bytes(b"123")
+    partial.path.with_name("a.part.json").write_text(note, encoding="latin-1")
+    assert partial.version("u") is None
+    partial.keep_better()
+    assert partial.held() == 3

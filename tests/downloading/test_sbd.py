@@ -100,6 +100,7 @@ def test_a_list_that_leads_elsewhere(folders: Folders) -> None:
         (b"MATLAB 5.0 MAT-file" * 20, "cannot be read"),
         (mat_of(label_map(5))[:300], "cannot be read"),
         (mat_of(label_map(5).astype(np.float64)), "no picture of 8-bit classes"),
+        (bytes(2**20 + 1), "larger than 1048576 bytes"),
         (mat_of(label_map(77)), "classes that VOC has not: 77"),
     ],
 )

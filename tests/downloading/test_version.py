@@ -45,6 +45,8 @@ def test_answers_to_a_request_for_the_rest(
     [
         (200, {"Content-Length": "10"}, 10),
         (200, {"Content-Length": "ten"}, None),
+        (200, {"Content-Length": "9" * 5000}, None),
+        (206, {"Content-Range": f"bytes 5-9/{'9' * 5000}"}, None),
         (200, {}, None),
         (206, {"Content-Range": "bytes 5-9/10", "Content-Length": "5"}, 10),
         (206, {"Content-Range": "bytes 5-9/*", "Content-Length": "5"}, None),

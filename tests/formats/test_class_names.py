@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
 
+from mnv2_dense.errors import UserError
 from mnv2_dense.formats.class_names import (
     CITYSCAPES_CLASSES,
     CITYSCAPES_LABELS,
     VOC_CLASSES,
+    check_class_names,
     find_name,
+    is_class_name,
 )
 
 
@@ -34,3 +39,12 @@ def test_label_ids_become_train_ids() -> None:
 )
 def test_one_thing_under_two_names(wanted: str, names: list[str], found: str | None) -> None:
     assert find_name(wanted, names) == found
+
+
+def test_what_is_no_class_name(tmp_path: Path) -> None:
+    assert all(map(is_class_name, ("cat", " 猫 ", "traffic light", "x" * 200, "a\u3000b")))
+    bad = ["", "a\nb", "\x1b[2J", "\ud800", "x" * 201, "a\u2028"]
+    assert not any(map(is_class_name, bad))
+    check_class_names(["cat"], tmp_path)
+    with pytest.raises(UserError, match=r"no text of one line .*: a\\nb, \\x1b\[2J$"):
+        check_class_names(["cat", "a\nb", "\x1b[2J"], tmp_path)

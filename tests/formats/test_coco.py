@@ -33,7 +33,7 @@ def test_a_sound_file(tmp_path: Path) -> None:
     assert boxes.places == "annotation ids"
     assert [image["id"] for image in boxes.images] == [5, 70, 900]
     assert boxes.categories == (Category(1, "person"), Category(90, "toothbrush"))
-    assert boxes.annotations == content()["annotations"]
+    assert list(boxes.annotations) == content()["annotations"]
 
 
 def test_what_is_sound_is_read_beside_all_mistakes(tmp_path: Path) -> None:
@@ -106,3 +106,44 @@ def test_one_picture_of_two_images(tmp_path: Path, name: str) -> None:
     assert 20 not in {entry["id"] for entry in boxes.annotations}
     with pytest.raises(UserError, match=r"several images have the same file_name: 5\.png"):
         refuse(boxes.problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "place"),
+    [
+        ("\ud800.png", "bad_image_record", "70"),
+        ("\x1b[2J.png", "missing_picture", r"\x1b[2J.png"),
+        ("a\nb.png", "missing_picture", r"a\nb.png"),
+        ("é" * 200 + ".png", "missing_picture", "é" * 200 + ".png"),
+        ("é" * 2048 + ".png", "bad_image_record", "70"),
+        ("x" * 400, "missing_picture", "x" * 297 + "..."),
+    ],
+)
+def test_names_that_no_file_has(tmp_path: Path, name: str, kind: str, place: str) -> None:
+    data = content()
+    data["images"][0]["file_name"] = name
+    boxes = read(tmp_path, data)
+    assert places(boxes)[kind] == [place]
+    with pytest.raises(UserError) as caught:
+        refuse(boxes.problems)
+    assert all(line.isprintable() for line in str(caught.value).split("\n"))
+
+
+def test_links_to_other_files_are_refused(tmp_path: Path) -> None:
+    """Folders may be links, and pictures may lie elsewhere; nothing else may."""
+    folder = Folder(tmp_path)
+    folder.file.write_text(json.dumps(content()))
+    secret, kept = tmp_path / "secret.txt", tmp_path / "elsewhere.png"
+    secret.write_text("private")
+    (folder.images / "5.png").rename(kept)
+    (folder.images / "5.png").symlink_to(kept)
+    (folder.images / "70.png").rename(folder.images / "blob")
+    (folder.images / "70.png").symlink_to("blob")
+    folder.images.rename(tmp_path / "disk")
+    folder.images.symlink_to(tmp_path / "disk")
+    assert read_coco(folder.file, folder.images).problems == []
+    (folder.images / "900.png").unlink()
+    (folder.images / "900.png").symlink_to(secret)
+    (problem,) = read_coco(folder.file, folder.images).problems
+    assert (problem.kind, problem.place) == ("foreign_link", f"900.png -> {secret}")
+    assert "cp -L" in problem.remedy

@@ -1,6 +1,10 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.color_table import ColorTable, find_table, read_table
@@ -12,6 +16,80 @@ def table(folder: Path, text: str, name: str = "table.txt") -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
+
+
+SPOILT = st.sampled_from(
+    [
+        *(',;:\t\n\r"#\0\x1b\u2028 1'),
+        "255,",
+        "::",
+        "name",
+        "id",
+        "__ignore__",
+        "void",
+        "1 2 3",
+        "9" * 99,
+    ]
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(
+        ["cat:1,2,3::\ndog:4,5,6::\n", "id,name,r,g,b\n0,cat,1,2,3\n1,dog,4,5,6\n", "a\nb\n"]
+    ),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9), SPOILT), max_size=5),
+)
+def test_spoilt_tables_are_read_or_refused(
+    tmp_path: Path, text: str, changes: list[tuple[int, int, str]]
+) -> None:
+    for start, length, spoilt in changes:
+        text = text[:start] + spoilt + text[start + length :]
+    message = ""
+    try:
+        names = read_table(table(tmp_path, text)).names
+    except UserError as error:
+        message = str(error)
+    else:
+        assert len(set(names)) == len(names) >= 2
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"{number:x}\n" for number in range(0x8000, 0xC000)),
+        "a\n" + "1" * 99_000,
+        "a\n" + "1 " * 49_000,
+        "a\n1" + " " * 90_000,
+        "a,1,2,3\n" + "b," * 49_000,
+        "a:1,2,3\n" + ":" * 99_000,
+        "name,r,g,b\n" + "," * 99_000,
+        "name," + ",".join(f"x{number}" for number in range(15_000)) + ",class\na\nb",
+        "é" * 50_001,
+    ],
+)
+def test_hostile_tables_are_soon_refused_or_read(tmp_path: Path, text: str) -> None:
+    started = time.process_time()
+    message = ""
+    try:
+        read_table(table(tmp_path, text))
+    except UserError as error:
+        message = str(error)
+    assert len(message) < 500
+    assert time.process_time() - started < 3
+
+
+def test_a_table_cut_in_the_middle_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="more than 100,000 bytes"):
+        read_table(table(tmp_path, "ab\n" + "é" * 60_000))
+
+
+def test_pipes_are_no_tables(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.csv")
+    assert find_table(tmp_path) is None
+    with pytest.raises(UserError, match="pipe"):
+        read_table(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize(

@@ -38,3 +38,8 @@ def test_several_kinds_stand_on_lines_of_their_own() -> None:
 
 def test_a_problem_without_a_place() -> None:
     assert describe(errors_at("a", "all is lost", [""], "; weep")) == "all is lost; weep"
+
+
+def test_places_print_on_one_line() -> None:
+    assert describe(errors_at("a", "A:", ["x\n\x1b[2J"])) == r"A: x\n\x1b[2J"
+    assert len(describe(errors_at("a", "A:", ["x" * 10**6]))) < 310

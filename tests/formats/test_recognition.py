@@ -180,3 +180,10 @@ def test_real_data(shared: Path) -> None:
         "task": "segmentation",
         "data": {"root": str(shared / "data/voc/VOC2012")},
     }
+
+
+def test_coco_pictures_of_names_too_long_for_a_file(tmp_path: Path) -> None:
+    coco(tmp_path, "train.json", "1.jpg", "train")
+    (tmp_path / "train.json").write_text(COCO_TEXT.replace("NAME", "\\u001b" + "x" * 400))
+    with pytest.raises(UserError, match=r"the pictures of train\.json were not found \(\\x1bxxx"):
+        recognise(tmp_path)

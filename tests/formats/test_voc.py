@@ -6,6 +6,8 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mnv2_dense.detection.targets import build_index
 from mnv2_dense.errors import UserError
@@ -180,6 +182,9 @@ OBJECT_MISTAKES = [
     (">11<", ">left<", "<xmin> is 'left', no number"),
     (">11<", ">1_1<", "<xmin> is '1_1', no number"),
     ("<bndbox>", "<difficult>2</difficult><bndbox>", "<difficult> is '2', neither 0 nor 1"),
+    ("cat", "c\nt", r"<name> is c\nt, no text of one line, or too long"),
+    ("cat", "c" * 10**6, f"<name> is {'c' * 57}..., no text of one line, or too long"),
+    (">11<", f">{'1' * 10**6}x<", f"<xmin> is '{'1' * 57}...', no number"),
 ]
 
 
@@ -191,6 +196,39 @@ def test_mistakes_in_objects(root: Path, old: str, new: str, why: str) -> None:
     assert len(boxes.annotations) == 4
     with pytest.raises(UserError, match=r"objects that cannot be used: b\.xml object 2"):
         build_index(boxes)
+
+
+SPOILT = st.sampled_from(
+    [
+        *(
+            "<!DOCTYPE a>",
+            "<!ENTITY a 'b'>",
+            "&a;",
+            "&#0;",
+            "&lt;",
+            "<![CDATA[",
+            "]]>",
+            "<!--",
+            "<?a?>",
+        ),
+        *("<object>", "</object>", "<name>", "</bndbox>", "<a>" * 500, "nan", "1e999", "1" * 500),
+        *("\0", "\x1b", "\u2028", "\ud7ff", "é", "<", ">", "&", "'", "../", "\\"),
+    ]
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 9), SPOILT), max_size=4))
+def test_spoilt_files_are_read_or_refused(root: Path, changes: list[tuple[int, int, str]]) -> None:
+    text = voc_xml("b", voc_object(CAT))
+    for start, length, spoilt in changes:
+        text = text[:start] + spoilt + text[start + length :]
+    put(root, "b", text)
+    boxes = read(root)
+    assert {"a.png", "c.png"} <= {image["file_name"] for image in boxes.images}
+    assert len(boxes.annotations) >= 3
+    assert all(each.place.isprintable() for each in boxes.problems)
+    assert all(len(each.place) < 500 for each in boxes.problems)
 
 
 BOMB = (
@@ -209,6 +247,8 @@ FILE_MISTAKES = [
     ('<?xml version="1.0" encoding="nonsense"?><annotation/>', "not complete XML"),
     ("<html/>", "the outermost element is <html>"),
     ("<annotation>" + "<a>" * 100_000, "not complete XML"),
+    ("<annotation>" + "<a/>" * 500_000 + "</annotation>", "more than 400,000 tags"),
+    (f"<{'a' * 10**6}/>", "the outermost element is <aaaaaaaa"),
     (b"\0" * (MAX_BYTES + 1), "larger than 4 MiB"),
 ]
 

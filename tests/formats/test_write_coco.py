@@ -23,7 +23,7 @@ def test_a_set_written_and_read_again(tmp_path: Path) -> None:
     again = read_coco(tmp_path / "annotations" / "instances_train.json", tmp_path / "train")
     assert again.problems == []
     assert (again.images, again.categories) == (boxes.images, boxes.categories)
-    assert again.annotations == [{**boxes.annotations[0], "area": 12.0}]
+    assert list(again.annotations) == [{**boxes.annotations[0], "area": 12.0}]
 
 
 def test_fields_of_other_formats_stay_and_pycocotools_reads_them(tmp_path: Path) -> None:

@@ -108,3 +108,11 @@ def test_large_constants_may_be_changed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(arithmetic, "MAX_ELEMENTS", 4)
     assert make("mul", TABLE, np.float32(2)) is not None
     assert make("fill", [5], 1) is None
+
+
+def test_endless_work_is_not_done() -> None:
+    assert make("fill", np.full(2**20, 2, np.int64), np.int32(0)) is None
+    many = [np.zeros(2**20, np.float32)] * 100
+    assert make("add", *many) is None
+    assert make("add", np.array([b"a"], object), np.array([b"a"], object)) is None
+    assert make("mul", np.array([b"a"], object), np.int64(2**40)) is None

@@ -35,3 +35,12 @@ def test_settings_that_nothing_reads_do_no_harm(value: np.ndarray) -> None:
 
 def test_results_may_be_constants() -> None:
     check_complete(graph_of(factor=FACTOR, more=FACTOR)._replace(outputs=("scaled", "more")))
+
+
+def test_more_than_is_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node("add", "n", ("x", "x"), ("n",), {})
+    graph = Graph("here.pb", [node] * 3, {}, {"x": GraphInput(None)}, ())
+    check_complete(graph)
+    monkeypatch.setattr("mnv2_dense.importing.graph.MAX_READS", 5)
+    with pytest.raises(UserError, match="too large: 3 operations that read 6 tensors"):
+        check_complete(graph)

@@ -1,3 +1,4 @@
+import os
 import tarfile
 from pathlib import Path
 
@@ -82,3 +83,33 @@ def test_bombs_do_not_go_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ):
         with pytest.raises(UserError, match=message):
             read_graphdef(path)
+
+
+def test_folders_and_links_count_as_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphdef_files, "MAX_MEMBERS", 50)
+    with tarfile.open(tmp_path / "many.tar.gz", "w:gz") as archive:
+        for index in range(60):
+            info = tarfile.TarInfo(str(index))
+            info.type = (tarfile.DIRTYPE, tarfile.SYMTYPE)[index % 2]
+            archive.addfile(info)
+    with pytest.raises(UserError, match="more than 50 files"):
+        read_graphdef(tmp_path / "many.tar.gz")
+
+
+def test_large_headers_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphdef_files, "MAX_HEADER", 2048)
+    for path in (
+        write_tar(tmp_path / "long.tar", {"n" * 5000: b"", "frozen_inference_graph.pb": CONTENT}),
+        write_zip(tmp_path / "long.zip", {"n" * 5000: b"", "frozen_inference_graph.pb": CONTENT}),
+    ):
+        with pytest.raises(UserError, match="damaged"):
+            read_graphdef(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe with a name")
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "frozen_inference_graph.pb")
+    with pytest.raises(UserError, match="no frozen_inference_graph"):
+        read_graphdef(tmp_path)

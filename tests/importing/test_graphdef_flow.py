@@ -1,4 +1,5 @@
 from mnv2_dense.importing.graphdef import graph_from_message
+from mnv2_dense.importing.graphdef_flow import is_name
 from tests.importing.small_graphs import refusal, small
 
 
@@ -23,3 +24,8 @@ def test_loops_of_tensorflow_1_are_read_and_other_circles_refused() -> None:
     builder.node("Add", "a", ["x", "b"])
     builder.node("Relu", "b", ["a"])
     assert "circle" in refusal(builder)
+
+
+def test_endless_names_are_none() -> None:
+    assert is_name("n" * 20_000)
+    assert not is_name("n" * 20_001)

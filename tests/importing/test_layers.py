@@ -74,3 +74,21 @@ def test_weights_must_be_constant() -> None:
     node = Node("conv2d", "layer", ("x", "w"), ("layer",), {"layout": "HWIO"})
     with pytest.raises(UserError, match=r"layer has no constant weights \(it reads w\)"):
         make_layer(node, {}, "here.pb")
+
+
+@pytest.mark.parametrize("bias", [np.ones(3, np.float32), np.array([b"a", b"b"], object)])
+def test_a_bias_that_does_not_fit_is_named(bias: np.ndarray) -> None:
+    node = Node("conv2d", "layer", ("x", "w", "b"), ("layer",), {"layout": "OHWI"})
+    weight = np.ones((2, 1, 1, 3), np.float32)
+    names = {1: Constant(weight, frozenset("w")), 2: Constant(bias, frozenset("b"))}
+    with pytest.raises(UserError, match=r"b \(\d\) does not fit the 2 channels of layer"):
+        make_layer(node, names, "here.pb")
+
+
+@pytest.mark.parametrize(
+    "weight", [np.ones((0, 1, 1, 3), np.float32), np.full((2, 1, 1, 3), b"text", object)]
+)
+def test_weights_that_are_none(weight: np.ndarray) -> None:
+    node = Node("conv2d", "layer", ("x", "w"), ("layer",), {"layout": "OHWI"})
+    with pytest.raises(UserError, match="conv2d needs OHWI of numbers"):
+        make_layer(node, {1: Constant(weight, frozenset("w"))}, "here.pb")

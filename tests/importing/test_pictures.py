@@ -281,3 +281,26 @@ def test_a_classifiers_own_resize_is_noted() -> None:
     insert(message, "MobilenetV2/Conv/Conv2D", 0, "ResizeBicubic", "resize", size)
     notes = import_message(message).notes
     assert any("the file resizes pictures by resize_bicubic" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "size", [np.array([9.5, 9], np.float32), np.array([0, 9]), np.array([b"9", b"9"], object)]
+)
+def test_sizes_that_are_none(size: np.ndarray) -> None:
+    builder = builder_of()
+    name = builder.const("size", size)
+    builder.node("ResizeBilinear", "resized", ["bytes", name])
+    assert prepare(builder, "resized").size is None
+
+
+@pytest.mark.parametrize("fill", [np.ones(5, np.float32), np.array([b"0"], object)])
+def test_odd_paddings_are_refused(fill: np.ndarray) -> None:
+    builder = builder_of()
+    builder.node("Shape", "sides", ["bytes"])
+    builder.node("PadV2", "padded", ["bytes", "sides", builder.const("fill", fill)])
+    with pytest.raises(UserError, match="pads pictures with another value"):
+        prepare(builder, "padded")
+    builder = builder_of()
+    builder.node("Pad", "padded", ["bytes"])
+    with pytest.raises(UserError, match="pads pictures with another value"):
+        prepare(builder, "padded")

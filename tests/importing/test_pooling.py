@@ -54,3 +54,17 @@ def test_means_over_axes_that_are_not_known_are_refused() -> None:
     remove(message, f"{MEAN}/axes")
     edit(message).node("Shape", f"{MEAN}/axes", ["input"])
     assert f"{MEAN} does not pool over height and width to one cell" in refusal(message)
+
+
+def test_a_mean_with_a_kernel_is_still_a_mean() -> None:
+    message = message_of()
+    find(message, MEAN).attr["kernel"].s = b"3x3"
+    assert import_message(message).settings["input"]["height"] == 224
+
+
+@pytest.mark.parametrize("axes", [np.array([1.0, 2.5], np.float32), np.array([b"1", b"2"], object)])
+def test_axes_that_are_no_integers(axes: np.ndarray) -> None:
+    message = message_of()
+    remove(message, find(message, MEAN).input[1])
+    edit(message).const(find(message, MEAN).input[1], axes)
+    assert "does not pool over height and width" in refusal(message)

@@ -1,20 +1,26 @@
+import functools
 import re
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as st
 from torchvision.models import mobilenet_v2
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.reading import is_graph, read_weights
 from mnv2_dense.importing.tflite import read_tflite
 from mnv2_dense.ops.boxes import center_to_corner
+from tests.importing.flatbuffers_models import write_everything
 from tests.importing.networks import classifier_graph
 from tests.importing.random_networks import assert_same_states, classifier, rebuild
+from tests.importing.small_graphs import conv_graph
 
 
 @pytest.mark.parametrize(
@@ -202,3 +208,36 @@ def test_published_bytes_are_normalised_as_the_files_say(shared: Path) -> None:
     ):
         given = read_weights(weights(shared, name)).settings["input"]
         assert (given["mean"], given["std"]) == ([mean] * 3, [std] * 3)
+
+
+@functools.cache
+def _small(kind: str) -> bytes:
+    if kind == "pb":
+        return conv_graph().message.SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        return write_everything(Path(folder) / "small.tflite").read_bytes()
+
+
+@hypothesis.settings(max_examples=100, deadline=None, derandomize=True)
+@hypothesis.given(
+    kind=st.sampled_from(["pb", "tflite"]),
+    changes=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=6),
+    cut=st.none() | st.integers(0, 2000),
+)
+def test_spoilt_files(
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    changes: list[tuple[int, int]],
+    cut: int | None,
+) -> None:
+    """The long version is in docs/experiments/fuzz."""
+    content = bytearray(_small(kind))
+    for place, byte in changes:
+        content[place % len(content)] = byte
+    path = tmp_path_factory.mktemp("spoilt") / f"a.{kind}"
+    path.write_bytes(content[:cut])
+    # None of the two is a whole network, so that all are refused, in one line.
+    with pytest.raises(UserError) as caught:
+        read_weights(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)

@@ -451,3 +451,18 @@ def test_graphs_without_a_convolution_of_pictures_are_refused() -> None:
     kernel = builder.const("w", np.ones((3, 3, 1, 8), np.float32))
     builder.node("Conv2D", "conv", [image, kernel], strides=[1, 1, 1, 1], padding="SAME")
     assert "a picture's three channels" in refusal(builder.message)
+
+
+@pytest.mark.parametrize(("value", "words"), [(-5.0, "is negative"), (3e38, "NaN or infinite")])
+def test_statistics_that_give_no_weights_are_refused(value: float, words: str) -> None:
+    """Every constant is finite, but no network comes of them."""
+    message = detector_message()
+    name = next(node.name for node in message.node if node.name.endswith("moving_variance"))
+    tensor = find(message, name).attr["value"].tensor
+    size = tensor.tensor_shape.dim[0].size
+    remove(message, name)
+    edit(message).const(name, np.full(size, value, np.float32))
+    for node in message.node:
+        if node.op == "FusedBatchNorm" and any(name in each for each in node.input):
+            node.attr["epsilon"].f = 3e38
+    assert words in refusal(message)

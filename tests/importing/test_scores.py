@@ -92,3 +92,11 @@ def test_factors_of_one_change_nothing() -> None:
     one = edit(message).const("one", floats(1))
     insert(message, "Postprocessor/convert_scores", 0, "Mul", "same", one)
     assert import_message(message).settings["loss"] == {"classification": "sigmoid"}
+
+
+def test_a_beta_of_another_type_is_no_number() -> None:
+    message = message_of()
+    for node in message.node:
+        if node.op == "Sigmoid":
+            node.attr["beta"].s = b"two"
+    assert "a softmax of beta two" in refusal(message)

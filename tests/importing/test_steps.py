@@ -1,3 +1,4 @@
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.importing.graphdef import graph_from_message
 from mnv2_dense.importing.layers import Layer
 from mnv2_dense.importing.steps import Operation, Steps, sources, tensors
+from mnv2_dense.importing.walk import Walk
 from tests.importing.graph_builder import GraphBuilder
 from tests.importing.random_networks import randomise
 
@@ -358,6 +360,7 @@ def test_a_map_of_as_many_values_as_channels_is_no_bias() -> None:
 
 def test_what_constants_make_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnv2_dense.importing.steps._MAX_FOLDED", 10)
+    monkeypatch.setattr("mnv2_dense.importing.steps._NAME_WEIGHT", 0)
     builder = builder_of()
     conv(builder, "a", "x")
     value = const(builder, "c", 1, 2, 3, 4)
@@ -365,3 +368,72 @@ def test_what_constants_make_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
         value = builder.node("Add", f"n{index}", [value, "c"])
     steps = steps_of(builder)
     assert [name for name in steps.constants if name[0] == "n"] == ["n0", "n1", "n2"]
+
+
+def test_names_that_a_value_comes_from_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long chain would list all names before it again at every step."""
+    monkeypatch.setattr("mnv2_dense.importing.steps._MAX_FOLDED", 16 * 6)
+    builder = builder_of()
+    conv(builder, "a", "x")
+    value = const(builder, "c", 1)
+    for index in range(9):
+        value = builder.node("Add", f"n{index}", [value, const(builder, f"c{index}", 1)])
+    steps = steps_of(builder)
+    assert [name for name in steps.constants if name[0] == "n"] == ["n0", "n1", "n2"]
+
+
+def test_texts_are_not_computed_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty additions of a text to itself are a terabyte."""
+    builder = builder_of()
+    conv(builder, "a", "x")
+    value = builder.const("text", np.array([b"text"], object))
+    for index in range(40):
+        value = builder.node("Add", f"n{index}", [value, value])
+    assert "n0" not in steps_of(builder).constants
+
+
+def test_endless_additions_to_a_layer_are_refused() -> None:
+    builder = builder_of()
+    shortcut = builder.node("Relu6", "r", [conv(builder, "b", "x")])
+    value = conv(builder, "a", "x")
+    for index in range(40):
+        value = builder.node("Add", f"n{index}", [value, shortcut])
+    assert "adds more than 16 maps" in refusal(builder)
+
+
+def test_long_chains_take_no_long_time() -> None:
+    builder = builder_of()
+    value, one = conv(builder, "a", "x"), const(builder, "one", 1)
+    for index in range(4000):
+        value = builder.node("Mul", f"m{index}", [value, one])
+    for index in range(4000):
+        value = builder.node("Reshape", f"r{index}", [value])
+    started = time.perf_counter()
+    steps = steps_of(builder)
+    assert Walk(steps).operations_behind(1)[:2] == []
+    assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("block", "pads", "words"),
+    [
+        (np.array([2.0, 2.0], np.float32), [[2, 2], [2, 2]], "no constant, square block"),
+        (np.array([b"2", b"2"], object), [[2, 2], [2, 2]], "no constant, square block"),
+        (np.array([2, 2], np.int32), [2, 2, 2], "pads by"),
+        (np.array([2, 2], np.int32), [[2, 2], [2, 2], [2, 2]], "pads by"),
+    ],
+)
+def test_odd_blocks_and_paddings(block: np.ndarray, pads: Any, words: str) -> None:
+    builder = builder_of()
+    names = [builder.const("block", block), builder.const("pads", np.array(pads, np.int32))]
+    first = builder.node("Relu6", "first", [conv(builder, "a", "x")])
+    conv(builder, "b", builder.node("SpaceToBatchND", "split", [first, *names]))
+    assert words in refusal(builder)
+
+
+@pytest.mark.parametrize("op", ["Add", "Mul"])
+def test_texts_for_channels_are_refused(op: str) -> None:
+    builder = builder_of()
+    text = builder.const("text", np.array([b"a", b"b", b"c"], object))
+    builder.node(op, "s", [conv(builder, "a", "x"), text])
+    assert "text (3) does not fit" in refusal(builder)

@@ -98,3 +98,32 @@ def test_combined_nms_is_read() -> None:
     assert (found["max_detections_per_class"], found["max_detections"]) == (60, 80)
     assert (found["nms_iou_threshold"], found["score_threshold"]) == (0.5, 0.3)
     assert notes_of(message) == ""
+
+
+def test_attributes_of_another_type_are_not_read() -> None:
+    message = suppressed()
+    for node in message.node:
+        if node.op == NMS:
+            node.op = "NonMaxSuppression"
+            del node.input[3:]
+            node.attr["iou_threshold"].s = b"half"
+    assert decode_of(message)["nms_iou_threshold"] == 0.6
+
+
+@pytest.mark.parametrize("count", [float("inf"), float("nan"), -1.0, 0.0, 2.0**40])
+def test_counts_of_boxes_that_are_none(count: float) -> None:
+    message = suppressed()
+    for node in message.node:
+        if node.op == NMS:
+            node.input[2] = "count"
+    edit(message).const("count", floats(count))
+    assert "boxes" in refusal(message)
+
+
+def test_endless_nms_is_refused() -> None:
+    message = suppressed()
+    first = find(message, next(node.name for node in message.node if node.op == NMS))
+    for index in range(1000):
+        message.node.add().CopyFrom(first)
+        message.node[-1].name = f"more{index}"
+    assert "operations of NMS" in refusal(message)

@@ -9,6 +9,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.importing import tflite_constants
 from mnv2_dense.importing.tflite import read_tflite, tensor_indices
 from tests.importing.flatbuffers_models import write_everything
 
@@ -32,8 +33,8 @@ def test_paths_that_are_no_file_are_refused(tmp_path: Path) -> None:
 
 def test_a_huge_file_is_refused_unread(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(2 * 1024**3 + 1)
-    with pytest.raises(UserError, match="larger than 2 GiB"):
+        file.truncate(2**28 + 1)
+    with pytest.raises(UserError, match="larger than 256 MiB"):
         read_tflite(path)
 
 
@@ -129,3 +130,16 @@ def test_the_most_that_is_read_is_read_in_seconds(path: Path) -> None:
     started = time.perf_counter()
     assert len(read_tflite(path).nodes) == 5000
     assert time.perf_counter() - started < 10
+
+
+def test_names_are_fit_for_a_message(path: Path) -> None:
+    content = write_everything(path).read_bytes()
+    path.write_bytes(content.replace(b"mixed", b"m\n\x1b[d"))
+    assert "m??[d" in tensor_indices(path)
+
+
+def test_more_numbers_than_are_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_everything(path)
+    monkeypatch.setattr(tflite_constants, "MAX_VALUES", 20)
+    with pytest.raises(UserError, match="its constants hold more than 20 numbers"):
+        read_tflite(path)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from mnv2_dense.formats.box_set import BoxSet
-from mnv2_dense.images import find_images
+from mnv2_dense.image_files import find_images
 from mnv2_dense.inspection.duplicates import Use
 from mnv2_dense.inspection.near_duplicates import (
     TOLERANCE,

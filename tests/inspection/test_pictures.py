@@ -1,3 +1,4 @@
+import os
 import threading
 from pathlib import Path
 
@@ -67,6 +68,11 @@ def test_faults_are_said_not_raised(
 
 def test_a_folder_in_a_pictures_place_is_said(tmp_path: Path) -> None:
     assert scan_picture(tmp_path).fault == "missing_picture"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    assert "no file but a folder, pipe or device" in scan_picture(tmp_path / "a.jpg").error
 
 
 def test_a_bomb_is_not_decoded(tmp_path: Path) -> None:

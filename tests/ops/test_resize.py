@@ -21,6 +21,13 @@ def test_cells_stand_on_every_sixteenth_pixel_of_513() -> None:
     torch.testing.assert_close(resized[:, :, ::16, ::16], cells, rtol=1e-4, atol=1e-4)
 
 
+def test_float64_keeps_its_digits() -> None:
+    maps = torch.randn(1, 2, 5, 7, dtype=torch.float64)
+    resized = resize_map(maps, ImageSize(9, 9), align_corners=True)
+    assert resized.dtype == torch.float64
+    torch.testing.assert_close(resized[..., ::8, ::8], maps[..., ::4, ::6], rtol=1e-14, atol=0)
+
+
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("size", [(5, 7), (40, 3), (1, 1)])
 def test_resize_is_bilinear_in_float32(size: tuple[int, int], align_corners: bool) -> None:

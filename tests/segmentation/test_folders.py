@@ -148,7 +148,7 @@ MISTAKES = [
     (listed("../secret\n"), r"train\.txt: names leave the image folder .*: \.\./secret$"),
     (listed("/etc/passwd\nC:\\x\na/../../b"), "leave the image folder .*: /etc/passwd, C:"),
     (listed("gone\n"), r"JPEGImages: pictures named in .*train\.txt are missing: gone$"),
-    (listed("nul\0\n"), "are missing: nul"),
+    (listed("nul\0\n"), "names leave the image folder .*: nul"),
     (listed("2007_000032  1\n"), "are missing: 2007_000032  1$"),
     (listed(b"\xff\xfea\0"), r"train\.txt: .* in UTF-8 text"),
     (unlink_picture, r"are missing: 2007_000039$"),

@@ -10,6 +10,7 @@ from torch import Tensor
 from mnv2_dense.segmentation.loss import SegmentationLoss
 from mnv2_dense.segmentation.network import SegmenterOutputs
 from mnv2_dense.structures import IGNORE_INDEX
+from tests.ops.process_group import run_processes
 
 CLASSES = 4
 SIZE = (13, 17)
@@ -229,3 +230,42 @@ def test_loss_adds_nothing_to_a_checkpoint_but_moves_with_the_task() -> None:
 def test_share_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=f"hard_pixel_share {share}: above 0, at most 1"):
         SegmentationLoss(hard_pixel_share=share)
+
+
+# Several processes
+
+
+def gradient_of(loss: SegmentationLoss, logits: Tensor, labels: Tensor) -> Tensor:
+    logits = logits.detach().requires_grad_()
+    loss.measure(logits, labels).backward()
+    assert logits.grad is not None
+    return logits.grad
+
+
+def gradient_of_share(rank: int, _: int) -> Tensor:
+    """One picture with many void pixels and two with few; then a batch of void alone."""
+    logits, labels = unequal_batch()
+    share = slice(0, 1) if rank == 0 else slice(1, 3)
+    loss = SegmentationLoss(class_weights=[1.0, 2.0, 0.5, 1.0])
+    own = gradient_of(loss, logits[share], labels[share])
+    void = gradient_of(loss, logits[:1], torch.full_like(labels[:1], IGNORE_INDEX))
+    if rank == 0:  # Validation asks nobody.
+        loss.eval().measure(logits, labels)
+    return torch.cat([own, void])
+
+
+def unequal_batch() -> tuple[Tensor, Tensor]:
+    labels = torch.cat([random_labels(1, void=0.9), random_labels(2, seed=1, void=0.1)])
+    return random_logits(3), labels.long()
+
+
+@pytest.fixture(scope="module")
+def shares(tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
+    return run_processes(gradient_of_share, 2, tmp_path_factory.mktemp("shares"))
+
+
+def test_the_mean_over_processes_is_the_gradient_of_the_whole_batch(shares: list[Tensor]) -> None:
+    loss = SegmentationLoss(class_weights=[1.0, 2.0, 0.5, 1.0])
+    joined = torch.cat([shares[0][:1], shares[1][:2]]) / 2
+    assert torch.allclose(joined, gradient_of(loss, *unequal_batch()), atol=1e-8)
+    assert not shares[0][1:].any()

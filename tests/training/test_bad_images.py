@@ -119,7 +119,7 @@ def test_what_other_processes_left_out_counts(
     def gather(share: object) -> list[object]:
         return [share, (["w1.jpg: damaged"], 5)]
 
-    monkeypatch.setattr(bad_images, "_gather", gather)
+    monkeypatch.setattr(bad_images, "gather", gather)
     trainer = tiny_trainer(tmp_path, [BadImages()])
     trainer.validate(TinyModule(), datamodule=data_of(set(), {0}), verbose=False)
     assert unmeasured(trainer) == Unmeasured(["v0.jpg: damaged", "w1.jpg: damaged"], 12)

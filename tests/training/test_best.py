@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 
 from mnv2_dense.training.best import BestCheckpoint
+from mnv2_dense.training.last import LastCheckpoint
 from tests.training.tiny import Batch, TinyModule, tiny_data, tiny_trainer
 
 LAST = "last.ckpt"
@@ -53,3 +54,16 @@ def test_a_new_run_from_an_old_checkpoint_has_a_best_of_its_own(tmp_path: Path) 
     run(tmp_path / "old", 0.5)
     assert run(tmp_path / "new", 0.5, 0.1, resume=tmp_path / "old" / LAST) == 8
     assert (tmp_path / "old" / "best.ckpt").is_file()
+
+
+def test_killed_after_the_first_best_and_before_the_next_last(tmp_path: Path) -> None:
+    """`last.ckpt` is from within the first epoch then, and knows of no best."""
+    callbacks: list[Callback] = [
+        BestCheckpoint(tmp_path, "val/score"),
+        LastCheckpoint(tmp_path, 1e-9),
+    ]
+    trainer = tiny_trainer(tmp_path, callbacks, max_epochs=1)
+    trainer.fit(Scored(0.5), datamodule=tiny_data())
+    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == 3
+    assert (tmp_path / "best.ckpt").is_file()
+    assert run(tmp_path, 0.5, 0.4, resume=tmp_path / LAST) == 4

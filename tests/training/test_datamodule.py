@@ -1,13 +1,15 @@
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mnv2_dense.structures import SampleKey
-from mnv2_dense.training.datamodule import DataModule
+from mnv2_dense.training.datamodule import DataModule, lost_loader
 from tests.training.tiny import TinyDataset, TinyModule, tiny_data, tiny_trainer
 
 
@@ -23,6 +25,20 @@ def test_last_incomplete_training_batch_is_left_out() -> None:
 def test_data_smaller_than_one_batch_is_kept() -> None:
     loader = tiny_data(train=2, batch_size=3).train_dataloader()
     assert [len(batch.keys) for batch in loader] == [2]
+
+
+@pytest.mark.parametrize(("images", "batches"), [(13, [3, 3]), (11, [3]), (5, [3]), (3, [2])])
+def test_a_process_of_two_takes_its_half_of_every_step(images: int, batches: list[int]) -> None:
+    """11 and 3: not one more step than one process takes with batches of 6."""
+    data = tiny_data(train=images, batch_size=3)
+    data.trainer = SimpleNamespace(  # pyrefly: ignore[bad-assignment]
+        global_rank=1,
+        world_size=2,
+        accumulate_grad_batches=1,
+        training=False,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+    assert [len(batch.keys) for batch in data.train_dataloader()] == batches
 
 
 def test_validation_keeps_order_and_every_sample() -> None:
@@ -72,3 +88,11 @@ def test_loading_leaves_the_global_random_numbers_alone() -> None:
     before = torch.get_rng_state()
     list(data)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_lost_loader_is_found_behind_other_errors() -> None:
+    text = "DataLoader worker (pid 7) is killed by signal: Killed."
+    behind = KeyError("of the clean-up")
+    behind.__context__ = RuntimeError(text)
+    assert lost_loader(behind) == text
+    assert lost_loader(RuntimeError("another")) is None

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
+from mnv2_dense.ops.sync_norms import SyncNorm
 from mnv2_dense.training.norms import FreezeNorms, SyncNorms, epochs_of_run, steps_per_epoch
 from tests.training.tiny import TinyModule, tiny_data, tiny_trainer
 
@@ -92,7 +93,7 @@ def test_synchronised_norms_of_timm_keep_their_activation() -> None:
     network.get_buffer("0.running_mean").fill_(1.0)
     images = torch.randn(2, 3, 4, 4)
     expected = network.eval()(images)
-    sync = SyncNorms()
+    sync = SyncNorms(on_cpu=False)
     converted = sync.apply(network)
     assert all(isinstance(norm, nn.SyncBatchNorm) for norm in converted.children())
     assert torch.equal(converted.eval()(images), expected)
@@ -103,7 +104,17 @@ def test_synchronised_norms_of_timm_keep_their_activation() -> None:
 
 def test_without_timm_norms_are_synchronised_and_reverted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "timm.layers", raising=False)
-    converted = SyncNorms().apply(nn.Sequential(nn.BatchNorm2d(3)))
+    converted = SyncNorms(on_cpu=False).apply(nn.Sequential(nn.BatchNorm2d(3)))
     assert isinstance(converted.get_submodule("0"), nn.SyncBatchNorm)
-    reverted = SyncNorms().revert(converted)
+    reverted = SyncNorms(on_cpu=False).revert(converted)
     assert not isinstance(reverted.get_submodule("0"), nn.SyncBatchNorm)
+
+
+def test_between_cpus_the_norms_keep_their_place_and_their_kind() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU())
+    norm, sync = network.get_submodule("0"), SyncNorms(on_cpu=True)
+    assert sync.apply(network).get_submodule("0") is norm
+    assert isinstance(norm, SyncNorm)
+    assert not isinstance(norm, nn.SyncBatchNorm)  # DDP refuses those on CPUs.
+    sync.apply(network)
+    assert type(sync.revert(network).get_submodule("0")) is nn.BatchNorm2d

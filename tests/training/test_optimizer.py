@@ -1,3 +1,4 @@
+import copy
 from functools import partial
 from typing import Any
 
@@ -6,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from mnv2_dense.training.optimizer import build_optimizer, parameter_groups
+from mnv2_dense.training.optimizer import build_optimizer, parameter_groups, set_options
 from mnv2_dense.training.schedule import learning_rate_factor
 
 RECIPE: dict[str, Any] = {
@@ -127,3 +128,44 @@ def test_the_schedule_keeps_the_ratio_of_the_rates() -> None:
         schedule.step()
     assert len(set(rates)) == total
     assert rates == pytest.approx([0.1 * poly(step) for step in range(total)])
+
+
+def scheduled(module: nn.Module, name: str, rate: float, **options: Any) -> tuple[Any, LambdaLR]:
+    recipe = RECIPE | {"name": name, "learning_rate": rate} | options
+    optimizer = build_optimizer(module, **recipe)
+    return optimizer, LambdaLR(optimizer, lambda step: 1 / (1 + step))
+
+
+def step(optimizer: Any, schedule: LambdaLR) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    schedule.step()
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adamw"])
+def test_new_options_take_the_place_of_restored_ones(name: str) -> None:
+    module = nn.Linear(2, 2)
+    before, schedule = scheduled(module, name, 0.1)
+    step(before, schedule)
+    states = before.state_dict(), schedule.state_dict()
+    after, schedule = scheduled(module, name, 0.3, weight_decay=0.2)
+    after.load_state_dict(states[0])
+    schedule.load_state_dict(states[1])
+    momentum = copy.deepcopy(after.state_dict()["state"])
+    set_options(after, schedule, scheduled(module, name, 0.3, weight_decay=0.2)[0])
+    assert [group["lr"] for group in after.param_groups] == [0.15, 0.15]
+    assert [group["weight_decay"] for group in after.param_groups] == [0.2, 0.0]
+    assert str(after.state_dict()["state"]) == str(momentum)
+    step(after, schedule)
+    assert [group["lr"] for group in after.param_groups] == [0.3 / 3, 0.3 / 3]
+
+
+def test_the_same_options_change_nothing() -> None:
+    module = nn.Linear(2, 2)
+    optimizer, schedule = scheduled(module, "sgd", 0.1)
+    step(optimizer, schedule)
+    before = str(optimizer.state_dict()), str(schedule.state_dict())
+    set_options(optimizer, schedule, scheduled(module, "sgd", 0.1)[0])
+    assert (str(optimizer.state_dict()), str(schedule.state_dict())) == before

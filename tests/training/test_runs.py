@@ -9,13 +9,17 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from mnv2_dense.errors import UserError
 from mnv2_dense.training import runs
 from mnv2_dense.training.runs import (
+    BEST,
+    LAST,
+    PREVIOUS,
     RUN_VARIABLE,
     checkpoint_folder,
     create_run,
     describe_environment,
-    newest_checkpoint,
+    describe_session,
+    is_finished,
+    newest_run,
     run_of,
-    set_log_aside,
     write_json,
 )
 
@@ -58,27 +62,31 @@ def test_newest_is_by_start_and_has_a_checkpoint(tmp_path: Path) -> None:
     newest = add_run(tmp_path, "20260102-000000")
     add_run(tmp_path, "20260101-235959")
     add_run(tmp_path, "20260103-000000", checkpoint=False)
-    assert newest_checkpoint(tmp_path, "name") == newest
+    assert newest_run(tmp_path, "name") == run_of(newest)
+
+
+@pytest.mark.parametrize("kind", [LAST, PREVIOUS, BEST])
+def test_a_run_with_any_checkpoint_counts(tmp_path: Path, kind: str) -> None:
+    """A kill between two renames leaves a run without `last.ckpt` for the moment."""
+    add_run(tmp_path, "20260102-000000")
+    last = add_run(tmp_path, "20260103-000000")
+    last.rename(last.with_name(kind))
+    assert newest_run(tmp_path, "name") == run_of(last)
 
 
 def test_newest_of_many_in_one_second(tmp_path: Path) -> None:
     paths = [add_run(tmp_path, f"20260102-000000{end}") for end in ("", "-2", "-9")]
-    assert newest_checkpoint(tmp_path, "name") == paths[-1]
+    assert newest_run(tmp_path, "name") == run_of(paths[-1])
 
 
-def test_no_run_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="leave --resume out to start a new run"):
-        newest_checkpoint(tmp_path, "name")
+def test_no_run(tmp_path: Path) -> None:
+    assert newest_run(tmp_path, "name") is None
 
 
-def test_logs_are_set_aside_in_order(tmp_path: Path) -> None:
-    for number in range(12):
-        (tmp_path / "metrics.csv").write_text(str(number))
-        set_log_aside(tmp_path)
-        set_log_aside(tmp_path)  # without a log it does nothing
-    assert not (tmp_path / "metrics.csv").exists()
-    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    assert kept == {f"metrics-{number + 1}.csv": str(number) for number in range(12)}
+def test_a_measured_run_is_finished(tmp_path: Path) -> None:
+    assert not is_finished(tmp_path)
+    write_json(tmp_path / "metrics.json", {})
+    assert is_finished(tmp_path)
 
 
 def test_run_of_a_checkpoint(tmp_path: Path) -> None:
@@ -103,3 +111,25 @@ def test_environment_where_git_and_a_package_are_missing(
     environment = describe_environment()
     assert environment["commit"] is None
     assert environment["packages"] == {"no-such-package": None}
+
+
+def test_a_session_is_described_where_something_has_changed(tmp_path: Path) -> None:
+    for config in ("a: 1\n", "a: 1\n", "a: 2\n", "a: 2\n", "a: 1\n"):
+        describe_session(tmp_path, config)
+    configs = {path.name: path.read_text() for path in tmp_path.glob("config*")}
+    assert configs == {
+        "config.yaml": "a: 1\n",
+        "config-resumed-1.yaml": "a: 2\n",
+        "config-resumed-2.yaml": "a: 1\n",
+    }
+    assert len(list(tmp_path.glob("environment*.json"))) == 3
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_run_whose_environment_is_lost_goes_on(tmp_path: Path, damaged: bool) -> None:
+    describe_session(tmp_path, "a: 1\n")
+    (tmp_path / "environment.json").unlink()
+    if damaged:
+        (tmp_path / "environment.json").write_text("{")
+    describe_session(tmp_path, "a: 1\n")
+    assert (tmp_path / "environment-resumed-1.json").is_file()

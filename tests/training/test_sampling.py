@@ -1,4 +1,5 @@
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,10 @@ SHARES = list(product([1, 2, 3, 5], [1, 2, 7, 12]))
 
 
 def shares(
-    length: int, world_size: int, *, epoch: int = 0, pad: bool, shuffle: bool = True
+    length: int, world_size: int, *, epoch: int = 0, shuffle: bool = True, **options: Any
 ) -> list[list[SampleKey]]:
     samplers = [
-        EpochSampler(length, seed=1, shuffle=shuffle, rank=rank, world_size=world_size, pad=pad)
+        EpochSampler(length, seed=1, shuffle=shuffle, rank=rank, world_size=world_size, **options)
         for rank in range(world_size)
     ]
     for sampler in samplers:
@@ -21,11 +22,25 @@ def shares(
     return [list(sampler) for sampler in samplers]
 
 
-@pytest.mark.parametrize(("world_size", "length"), SHARES)
-def test_training_gives_every_process_equally_many_and_leaves_none_out(
-    world_size: int, length: int
+@pytest.mark.parametrize("length", [12, 13, 23, 24, 31])
+@pytest.mark.parametrize(("world_size", "batch_size"), [(2, 6), (3, 4), (4, 3), (12, 1)])
+def test_steps_and_their_samples_are_those_of_one_process(
+    world_size: int, batch_size: int, length: int
 ) -> None:
-    parts = shares(length, world_size, pad=True)
+    whole = shares(length, 1, epoch=2, pad=True, batch_size=12)[0]
+    assert len(whole) == length // 12 * 12
+    parts = shares(length, world_size, epoch=2, pad=True, batch_size=batch_size)
+    for part in parts:
+        assert len(part) == length // 12 * batch_size
+    for step in range(length // 12):
+        own = slice(step * batch_size, (step + 1) * batch_size)
+        together = [key for part in parts for key in part[own]]
+        assert sorted(together) == sorted(whole[step * 12 : (step + 1) * 12])
+
+
+@pytest.mark.parametrize(("world_size", "length"), SHARES)
+def test_less_than_one_step_is_filled_and_leaves_none_out(world_size: int, length: int) -> None:
+    parts = shares(length, world_size, pad=True, batch_size=13)
     assert len({len(part) for part in parts}) == 1
     assert {key.index for part in parts for key in part} == set(range(length))
     assert sum(map(len, parts)) < length + world_size
@@ -82,3 +97,17 @@ def test_sample_seeds_stay_what_they_were() -> None:
     # A run resumed under a newer release must go on with the same augmentation.
     assert sample_seed(0, SampleKey(0, 0)) == 15793235383387715774
     assert sample_seed(3, SampleKey(index=5, epoch=2)) == 16915429354210642500
+
+
+@pytest.mark.parametrize(
+    ("length", "batch_size", "accumulate", "samples"),
+    [(22, 4, 1, 20), (22, 2, 2, 20), (22, 1, 4, 20), (10, 4, 4, 8), (3, 4, 4, 3)],
+)
+def test_whole_steps_of_accumulated_batches(
+    length: int, batch_size: int, accumulate: int, samples: int
+) -> None:
+    """A step of fewer batches would have a smaller gradient; tiny sets have none but such."""
+    sampler = EpochSampler(
+        length, seed=0, shuffle=True, pad=True, batch_size=batch_size, accumulate=accumulate
+    )
+    assert len(sampler) == len(list(sampler)) == samples

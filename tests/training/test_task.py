@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import Metric
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.state_dict import read_checkpoint
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.training.task import DenseTask
 from tests.training.tiny import bare_trainer
 

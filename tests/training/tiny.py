@@ -84,6 +84,7 @@ def tiny_trainer(folder: Path, callbacks: list[Callback], **arguments: Any) -> T
     defaults: dict[str, Any] = {
         "max_epochs": 2,
         "logger": False,
+        "plugins": [AtomicCheckpointIO()],
         "enable_checkpointing": any("Checkpoint" in type(each).__name__ for each in callbacks),
         "enable_progress_bar": any("Progress" in type(each).__name__ for each in callbacks),
     }
@@ -92,7 +93,6 @@ def tiny_trainer(folder: Path, callbacks: list[Callback], **arguments: Any) -> T
         devices=1,
         default_root_dir=folder,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

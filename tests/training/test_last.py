@@ -10,9 +10,11 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.precision import MixedPrecision
 
 from mnv2_dense.training.averaging import ema_callback
-from mnv2_dense.training.interrupt import InterruptCheckpoint, RunInterrupted
+from mnv2_dense.training.checkpoint_io import AtomicCheckpointIO
+from mnv2_dense.training.last import LastCheckpoint, RunInterrupted
 from mnv2_dense.training.norms import FreezeNorms
 from mnv2_dense.training.progress import RunProgress
 from mnv2_dense.training.throughput import ImagesPerSecond
@@ -27,7 +29,7 @@ class SignalAt(Callback):
         self.steps = self.validations = 0
         self.number = signal.SIGINT
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def on_train_batch_end(self, *_: Any) -> None:
         self.steps += 1
         if self.steps == self.train:
             signal.raise_signal(self.number)
@@ -46,7 +48,7 @@ def callbacks(folder: Path, *more: Callback) -> list[Callback]:
         ImagesPerSecond(1),
         RunProgress(terminal=False),
         best,
-        InterruptCheckpoint(folder),
+        LastCheckpoint(folder),
         *more,
     ]
 
@@ -133,12 +135,81 @@ def test_accumulated_batches_are_stepped_before_stopping(tmp_path: Path) -> None
     assert len(module.trained) == 8
 
 
+class KilledError(Exception):
+    """Stands for the end of a process without a word."""
+
+
+class KillAt(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == self.step + 1:
+            raise KilledError
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 7, 11])
+def test_saved_within_an_epoch_nothing_is_done_twice(
+    tmp_path: Path, whole: TinyModule, step: int
+) -> None:
+    first = fresh()
+    with pytest.raises(KilledError):
+        fit(first, tmp_path, KillAt(step), LastCheckpoint(tmp_path, minutes=1e-9))
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == step
+    second = resume(tmp_path)
+    assert first.trained[: 2 * step] + second.trained == whole.trained
+    assert same_weights(second, whole)
+
+
+def test_the_scaler_of_fp16_goes_on(tmp_path: Path) -> None:
+    """It doubles every second step here, so a scale that began anew would be another."""
+
+    def run(module: TinyModule, *more: Callback, **arguments: Any) -> float:
+        scaler = torch.amp.GradScaler("cpu", init_scale=4, growth_interval=2)
+        plugins = [AtomicCheckpointIO(), MixedPrecision("16-mixed", "cpu", scaler)]
+        trainer = tiny_trainer(tmp_path, [LastCheckpoint(tmp_path, 1e-9), *more], plugins=plugins)
+        trainer.fit(module, datamodule=tiny_data(), **arguments)
+        return scaler.get_scale()
+
+    whole, parts = fresh(), fresh()
+    scale = run(whole)
+    with pytest.raises(KilledError):
+        run(parts, KillAt(5))
+    assert run(parts, ckpt_path=tmp_path / "last.ckpt", weights_only=True) == scale
+    assert same_weights(parts, whole)
+
+
+def test_saved_after_so_many_minutes_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    saved: list[int] = []
+    trainer = tiny_trainer(
+        tmp_path, [LastCheckpoint(tmp_path, minutes=1)], max_epochs=1, limit_val_batches=0
+    )
+
+    def note(*_: Any, **__: Any) -> None:
+        saved.append(trainer.global_step)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", note)
+    trainer.fit(fresh(), datamodule=tiny_data(train=24))
+    # The clock of this test goes 25 s per look: at 60 s or more it saves, and looks once more.
+    assert saved == [3, 6, 9]
+
+
+def test_none_is_saved_where_no_minutes_are_given(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, [LastCheckpoint(tmp_path)], max_epochs=1)
+    trainer.fit(fresh(), datamodule=tiny_data())
+    assert not (tmp_path / "last.ckpt").exists()
+
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.training.tiny import TinyModule, tiny_data, tiny_trainer
-from mnv2_dense.training.interrupt import InterruptCheckpoint, RunInterrupted
+from mnv2_dense.training.last import LastCheckpoint, RunInterrupted
 
 class Slow(TinyModule):
     def training_step(self, batch, batch_idx):
@@ -148,7 +219,7 @@ class Slow(TinyModule):
 
 data = tiny_data(train=1000)
 data.num_workers = 1
-trainer = tiny_trainer(Path({folder!r}), [InterruptCheckpoint(Path({folder!r}))])
+trainer = tiny_trainer(Path({folder!r}), [LastCheckpoint(Path({folder!r}))])
 try:
     trainer.fit(Slow(), datamodule=data)
 except RunInterrupted as interrupt:

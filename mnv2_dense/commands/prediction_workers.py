@@ -1,0 +1,153 @@
+"""Pictures predicted one after the other, by this process or by several."""
+
+import signal
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from mnv2_dense.cli import DISK_FULL
+from mnv2_dense.commands.column import Predictor, Source
+from mnv2_dense.commands.outputs import JOB_FOLDER
+from mnv2_dense.commands.prediction_parts import Part, done_line, failed_line, stamp_of
+from mnv2_dense.errors import UserError
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+GOES_ON = "what is done is kept, and the same command goes on"
+
+
+class Task(NamedTuple):
+    """A picture to predict: its position in the job's list, and the picture as it was given."""
+
+    position: int
+    source: Source
+
+
+Opener = Callable[[], Predictor]
+Report = Callable[[str | None], object]
+"""Is told of each picture what was seen, or None where it failed."""
+
+
+def predict_here(predictor: Predictor, tasks: Sequence[Task], out: Path, report: Report) -> None:
+    """Predicts pictures in this process, and notes each in a part of its own.
+
+    Raises:
+        UserError: The disk is full.
+    """
+    try:
+        with Part(out / JOB_FOLDER) as part:
+            for task in tasks:
+                report(_predict(predictor, task, out, part))
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise UserError(f"--out {out}: {error.strerror}; {GOES_ON}") from error
+
+
+def _predict(predictor: Predictor, task: Task, out: Path, part: Part) -> str | None:
+    path, _, name = task.source
+    try:
+        stamp = stamp_of(path) if path.exists() else []
+        prediction = predictor.predict(task.source, out)
+    except (UserError, OSError) as error:  # OSError: the result cannot be written
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
+        part.add(failed_line(task.position, str(error)))
+        return None
+    files = [out / folder / f"{name}.png" for folder in predictor.result_folders]
+    part.add(done_line(task.position, stamp, files, prediction.records))
+    return f"{path}: {prediction.words}"
+
+
+def predict_apart(
+    count: int, opener: Opener, tasks: Sequence[Task], out: Path, report: Report
+) -> None:
+    """Predicts pictures in several processes, each with every `count`-th of them.
+
+    Args:
+        count: Of the processes; the threads of this one are divided among them.
+        opener: Opens the network, in each process.
+        tasks: What to predict.
+        out: Folder of the results.
+        report: Is told in this process, in the order in which pictures are done.
+
+    Raises:
+        UserError: A process was killed, or cannot write; the others are ended.
+    """
+    threads = max(1, torch.get_num_threads() // count)
+    shares = [tasks[number::count] for number in range(count)]
+    workers = _start([(opener, share, out, threads) for share in shares])
+    try:
+        _watch(workers, report)
+    finally:
+        for worker in workers:
+            worker.process.kill()  # They ignore what this process is ended with.
+            worker.process.join()
+
+
+class _Worker:
+    """A process, and how far it is."""
+
+    def __init__(self, arguments: tuple[Opener, Sequence[Task], Path, int]) -> None:
+        context = get_context("spawn")  # Of a process with threads, a fork may hang.
+        self.share = arguments[1]
+        self.reported = 0
+        self.messages, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(target=_work, args=(*arguments, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def check_end(self) -> None:
+        """Refuses an end before the share was done."""
+        self.process.join()
+        if self.reported == len(self.share):
+            return
+        code = self.process.exitcode or 0
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        if code == -signal.SIGKILL:
+            how += " (the system does so where memory runs out)"
+        path = self.share[self.reported].source.path
+        raise UserError(f"a process {how} at {path}; {GOES_ON}")
+
+
+def _start(arguments: Sequence[tuple[Opener, Sequence[Task], Path, int]]) -> list[_Worker]:
+    # A new process keeps ignoring these: Ctrl-C reaches it too, and this one ends it.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPPING}
+    try:
+        return [_Worker(each) for each in arguments]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(workers: Sequence[_Worker], report: Report) -> None:
+    running = list(workers)
+    while running:
+        ready = wait([worker.messages for worker in running])
+        for worker in [each for each in running if each.messages in ready]:
+            try:
+                kind, words = worker.messages.recv()
+            except (EOFError, OSError):  # OSError: killed within a message
+                running.remove(worker)
+                worker.check_end()
+                continue
+            if kind == "error":
+                raise UserError(words)
+            worker.reported += 1
+            report(words)
+
+
+def _work(
+    opener: Opener, share: Sequence[Task], out: Path, threads: int, messages: Connection
+) -> None:
+    """What a process does; it ends at a picture where nobody listens any more."""
+    torch.set_num_threads(threads)
+    try:
+        predict_here(opener(), share, out, lambda words: messages.send(("picture", words)))
+    except (BrokenPipeError, ConnectionResetError):
+        return
+    except (UserError, OSError) as error:
+        messages.send(("error", str(error)))
