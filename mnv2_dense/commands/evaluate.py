@@ -10,6 +10,7 @@ from mnv2_dense.builders.trainer import set_threads, trainer_options
 from mnv2_dense.commands.checks import check_machine, check_output, check_shares
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
+from mnv2_dense.commands.fitting import tell_lost_loader
 from mnv2_dense.commands.opening import check_same_categories, load_weights, open_checkpoint
 from mnv2_dense.commands.pictures import write_pictures
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
@@ -47,7 +48,8 @@ def evaluate(
     )
     task.keep_results = True
     column = column_of(config, task, index.categories)
-    trainer.validate(task, datamodule=build_data(config, None, index), verbose=False)
+    with tell_lost_loader("run it again"):
+        trainer.validate(task, datamodule=build_data(config, None, index), verbose=False)
     if trainer.is_global_zero:
         report(column, out, checkpoint=checkpoint, left_out=unmeasured(trainer))
         # The scores depend on data, input and protocol too, which overrides may have changed.

@@ -2,6 +2,8 @@
 
 import gc
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -12,6 +14,26 @@ from mnv2_dense.training.datamodule import DataModule, lost_loader
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
 """Functions of Lightning that put back what a checkpoint holds."""
+
+
+@contextmanager
+def tell_lost_loader(advice: str) -> Iterator[None]:
+    """What is done inside may lose a loader process; that is said in a line.
+
+    Args:
+        advice: What to do after that.
+
+    Raises:
+        UserError: A loader process was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if (lost := lost_loader(error)) is None:
+            raise
+        raise UserError(
+            f"{lost} Out of memory? Lower data.num_workers or data.batch_size, and {advice}"
+        ) from error
 
 
 def fit(trainer: pl.Trainer, task: Task, data: DataModule, checkpoint: Path | None) -> None:
@@ -31,14 +53,8 @@ def fit(trainer: pl.Trainer, task: Task, data: DataModule, checkpoint: Path | No
     gc.collect()
     gc.freeze()
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except RuntimeError as error:
-        if (lost := lost_loader(error)) is None:
-            raise
-        raise UserError(
-            f"{lost} Out of memory? Lower data.num_workers or data.batch_size, and go on with "
-            "--resume"
-        ) from error
+        with tell_lost_loader("go on with --resume"):
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
         if checkpoint is None or not any(frame.name in RESTORING for frame in frames):

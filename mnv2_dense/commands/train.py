@@ -21,7 +21,7 @@ from mnv2_dense.commands.checks import (
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.evaluate import report
-from mnv2_dense.commands.fitting import fit
+from mnv2_dense.commands.fitting import fit, tell_lost_loader
 from mnv2_dense.commands.opening import check_same_categories, stored_config
 from mnv2_dense.commands.resuming import Resumed, find_checkpoint
 from mnv2_dense.commands.same_run import check_resumable, describe_run
@@ -143,7 +143,10 @@ def _evaluate_best(trainer: pl.Trainer, column: Column, data: DataModule, best: 
     """Measures the best checkpoint, and writes and prints what it reaches."""
     column.task.keep_results = True
     trainer.loggers = []  # the best epoch's scores are not the last epoch's
-    trainer.validate(column.task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+    with tell_lost_loader("go on with --resume"):
+        trainer.validate(
+            column.task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True
+        )
     if trainer.is_global_zero:
         say(f"best checkpoint {best}")
         out = Path(trainer.default_root_dir)
