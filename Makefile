@@ -10,7 +10,7 @@ BASE_PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python 
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 	>/dev/null 2>&1 && command -v "$$p" && break; done)
 
-.PHONY: help demo test check install
+.PHONY: help demo test test-long check install
 
 help:
 	@echo "make demo   train, evaluate and predict on the built-in data set (CPU, minutes)"
@@ -26,6 +26,9 @@ demo: $(STAMP)
 
 test: check
 	$(PYTHON) -m pytest -n $(JOBS)
+
+test-long: check
+	$(PYTHON) -m pytest -n $(JOBS) -m long
 
 check: $(STAMP)
 	$(PYTHON) -m ruff check .

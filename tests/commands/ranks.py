@@ -1,4 +1,4 @@
-"""The processes of one command as torchrun or SLURM would start them, forked from this one.
+"""The processes of one command as torchrun or SLURM would start them, forked from a server.
 
 So nothing is imported anew, which takes a process several seconds.
 """
@@ -63,7 +63,9 @@ def run_ranks(
     variables: Sequence[Mapping[str, str]], folder: Path, *arguments: object, fault: str = ""
 ) -> list[Ended]:
     """Runs `tools/train.py` in as many processes; a fault is as `faulty.py` takes it."""
-    fork = multiprocessing.get_context("fork")
+    # Not from this process: its OpenMP threads would be missing in a copy of it, which crashes.
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload([__name__])
     folder.mkdir(parents=True, exist_ok=True)
     texts = [(folder / f"{rank}.out", folder / f"{rank}.err") for rank in range(len(variables))]
     processes = [

@@ -57,7 +57,9 @@ def whole(tmp_path: Path) -> Path:
 # The whole tool
 
 
-@pytest.mark.parametrize("task", ["trained_run", "segmentation_run"])
+@pytest.mark.parametrize(
+    "task", [pytest.param("trained_run", marks=pytest.mark.long), "segmentation_run"]
+)
 def test_shares_make_the_whole(
     task: str, request: pytest.FixtureRequest, shapes_set: Path, tmp_path: Path
 ) -> None:

@@ -237,7 +237,8 @@ def test_a_run_ends_with_one_evaluation(
 
 def test_accumulated_batches_make_fewer_steps(shapes_set: Path, tmp_path: Path) -> None:
     train(shapes_set, tmp_path, "training.accumulate_batches=2").require_success()
-    assert checkpoint(only_run(tmp_path))["global_step"] == 2  # batches 1 and 2, then 3
+    # Of three batches the third, half a step, is left out.
+    assert checkpoint(only_run(tmp_path))["global_step"] == 1
 
 
 def test_clipping_limits_the_step(shapes_set: Path, tmp_path: Path) -> None:

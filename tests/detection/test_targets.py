@@ -155,7 +155,7 @@ MISTAKES: list[tuple[Callable[[Json], None], str]] = [
     (_with("images", file_name="gone.png"), r"are missing: gone\.png"),
     (_with("images", file_name="sub/gone.png"), r"are missing: sub/gone\.png"),
     (_with("images", file_name="nul\0.png"), "leaves the image folder .* image ids 70"),
-    (_with("images", file_name="\ud800.png"), "are missing"),
+    (_with("images", file_name="\ud800.png"), "no file_name, or"),
     (_without("categories", "name"), "no name for category ids 90"),
     (_without("annotations", "bbox"), "bbox is not four numbers .* annotation ids 11"),
     (_with("annotations", bbox=[1, 2, 3]), "bbox is not four numbers .* annotation ids 11"),

@@ -132,7 +132,7 @@ def test_files_of_other_programs_are_to_be_imported(
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert "no such" in refusal(tmp_path / "a.ckpt")
-    assert "no such" in refusal(tmp_path)
+    assert "no checkpoint file" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

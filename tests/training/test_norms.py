@@ -84,7 +84,7 @@ def test_length_of_the_run_in_epochs(tmp_path: Path) -> None:
     lengths = Lengths()
     trainer = tiny_trainer(tmp_path, [lengths], max_epochs=3, accumulate_grad_batches=3)
     trainer.fit(TinyModule(), datamodule=tiny_data())
-    assert lengths.values == (2, 3)
+    assert lengths.values == (1, 3)
 
 
 def test_synchronised_norms_of_timm_keep_their_activation() -> None:

@@ -30,7 +30,7 @@ class Recorder(TinyModule):
         (9, {"max_steps": 8, "max_epochs": -1}, [8]),  # the limit is an epoch's end
         (1, {"max_steps": 2, "max_epochs": 5}, [2]),
         (1, {"max_steps": 99, "max_epochs": 2}, [4, 8]),
-        (9, {"max_epochs": 2, "accumulate_grad_batches": 3}, [4]),  # 2 steps an epoch
+        (9, {"max_epochs": 2, "accumulate_grad_batches": 3}, [2]),  # one step an epoch
     ],
 )
 def test_when_a_run_is_evaluated(
