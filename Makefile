@@ -25,7 +25,7 @@ demo: $(STAMP)
 	done
 
 test: check
-	$(PYTHON) -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS)
 
 test-long: check
 	$(PYTHON) -m pytest -n $(JOBS) -m long
