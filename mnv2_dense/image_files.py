@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,9 +58,13 @@ def list_files(folder: Path) -> set[str]:
     Raises:
         UserError: The folder cannot be listed.
     """
+    return _list_names(folder, os.DirEntry.is_file)
+
+
+def _list_names(folder: Path, wanted: Callable[["os.DirEntry[str]"], bool]) -> set[str]:
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
+            return {entry.name for entry in entries if wanted(entry)}
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in the name.
         return set()
     except OSError as error:
@@ -104,7 +108,7 @@ def foreign_links(folder: Path, names: Collection[str]) -> list[str]:
     for name in names:
         parent, _, last = name.rpartition("/")
         if parent not in links:
-            links[parent] = _list_links(folder / parent)
+            links[parent] = _list_names(folder / parent, os.DirEntry.is_symlink)
         if last in links[parent]:
             target = Path(os.path.realpath(folder / name))
             places = folder.resolve(), (folder / parent).resolve()
@@ -112,16 +116,6 @@ def foreign_links(folder: Path, names: Collection[str]) -> list[str]:
             if not inside and target.suffix.lower() not in SUFFIXES:
                 found.append(f"{name} -> {target}")
     return found
-
-
-def _list_links(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_symlink()}
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in the name.
-        return set()
-    except OSError as error:
-        raise UserError(f"{folder}: the folder cannot be listed ({error})") from error
 
 
 def leaves_folder(name: str) -> bool:
