@@ -189,14 +189,20 @@ def test_ctrl_c_saves_and_resuming_equals_not_having_stopped(
     assert same_weights(checkpoint(run), checkpoint(only_run(tmp_path / "whole")))
 
 
-def test_ctrl_c_on_the_real_command_line(shapes_set: Path, tmp_path: Path) -> None:
+def start_endless_run(data: Path, output: Path) -> subprocess.Popen[str]:
+    """The real command with a loader process, past its first checkpoint."""
     command = [sys.executable, ROOT / "tools" / "train.py", CONFIG]
-    command += [*tiny_overrides(shapes_set, tmp_path), "training.epochs=10000"]
+    command += [*tiny_overrides(data, output), "training.epochs=10000"]
     command += ["data.num_workers=1"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    wait_for(process, tmp_path, "*/*/checkpoints/last.ckpt")
+    wait_for(process, output, "*/*/checkpoints/last.ckpt")
+    return process
+
+
+def test_ctrl_c_on_the_real_command_line(shapes_set: Path, tmp_path: Path) -> None:
+    process = start_endless_run(shapes_set, tmp_path)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the loaders too
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -678,13 +684,7 @@ def test_a_changed_learning_rate_is_used_by_a_resumed_run(shapes_set: Path, tmp_
 
 
 def test_a_killed_loader_ends_the_run_in_a_line(shapes_set: Path, tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "tools" / "train.py", CONFIG]
-    command += [*tiny_overrides(shapes_set, tmp_path), "training.epochs=10000"]
-    command += ["data.num_workers=1"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    wait_for(process, tmp_path, "*/*/checkpoints/last.ckpt")
+    process = start_endless_run(shapes_set, tmp_path)
     for child in psutil.Process(process.pid).children(recursive=True):
         child.kill()
     _, err = process.communicate(timeout=60)
