@@ -2,6 +2,7 @@
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
+DEV_STAMP := .venv/.installed-dev
 JOBS ?= 2
 
 # The first of these that is new enough and can make environments; the older ones first, as
@@ -25,18 +26,18 @@ demo: $(STAMP)
 	done
 
 test: check
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 
 test-long: check
 	$(PYTHON) -m pytest -n $(JOBS) -m long
 
-check: $(STAMP)
+check: $(DEV_STAMP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	.venv/bin/pyrefly check
 	.venv/bin/lint-imports
 
-install: $(STAMP)
+install: $(DEV_STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@if ! $(PYTHON) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -51,5 +52,9 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Creating .venv with $$base"; \
 		"$$base" -m venv --clear .venv; \
 	fi
+	$(PYTHON) -m pip install -q --disable-pip-version-check -e . -c constraints.txt
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
 	$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@

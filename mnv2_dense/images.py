@@ -58,7 +58,7 @@ def read_image(path: Path, *, upright: bool = False) -> np.ndarray:
     with open_image(path) as image:
         turned = isinstance(image, TiffImageFile)  # Pillow turns these when they are decoded
         before = orientation(image) if turned else 1
-        pixels = _rgb(image)
+        pixels = to_rgb(image)
         if turned:
             return pixels if upright else _turn(pixels, _INVERSE.get(before, before))
         return _turn(pixels, orientation(image)) if upright else pixels
@@ -130,9 +130,14 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels[::down, ::across])
 
 
-def _rgb(image: ImageFile) -> np.ndarray:
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """The pixels of an opened picture as uint8 RGB [H, W, 3], converted as `read_image` does.
+
+    Raises:
+        ValueError: They have no fixed range, or Pillow misreads them.
+    """
     _refuse_planes(image)
-    converted: Image.Image = image
+    converted = image
     if image.mode.startswith("I"):
         converted = _eight_bit(image)
     elif image.mode == "F":
@@ -143,7 +148,7 @@ def _rgb(image: ImageFile) -> np.ndarray:
     return np.array(converted.convert("RGB"))
 
 
-def _refuse_planes(image: ImageFile) -> None:
+def _refuse_planes(image: Image.Image) -> None:
     """Refuses 16-bit TIFFs that store one colour after the other: Pillow 13 misreads them."""
     if isinstance(image, TiffImageFile) and len(image.getbands()) > 1:
         apart = image.tag_v2.get(PLANAR_CONFIGURATION) == 2
@@ -151,7 +156,7 @@ def _refuse_planes(image: ImageFile) -> None:
             raise ValueError("16-bit colours in separate planes are not supported; save it as PNG")
 
 
-def _eight_bit(image: ImageFile) -> Image.Image:
+def _eight_bit(image: Image.Image) -> Image.Image:
     """Scales 16-bit gray to 8 bits; Pillow's own conversion would clip nearly all to white."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > _MAX_16_BIT:

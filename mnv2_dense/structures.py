@@ -4,10 +4,13 @@ They are named tuples, not frozen dataclasses, because the data loader's pinning
 Lightning's device transfer both walk into named tuples and rebuild them.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # What runs exported networks starts without torch.
+    from torch import Tensor
 
 IGNORE_INDEX = 255
 """Value of void in every label map in memory: it is neither trained on nor measured."""

@@ -144,9 +144,9 @@ class Pictures(NamedTuple):
         root = f"data.root={self.data}"
         return run_tool("evaluate", weights, root, "--out", out, *arguments)
 
-    def predict(self, source: Path) -> Outcome:
+    def predict(self, source: Path, *options: str) -> Outcome:
         weights, out = self.run / "checkpoints" / "last.ckpt", self.folder / "predictions"
-        return run_tool("predict", source, "--weights", weights, "--out", out)
+        return run_tool("predict", source, "--weights", weights, "--out", out, *options)
 
     def paths(self, split: str = "val") -> list[Path]:
         return sorted((self.data / f"{split}2017").iterdir())

@@ -406,7 +406,7 @@ def test_checkpoint_to_evaluate_with_weights(place: Workplace) -> None:
 # A run that breaks off
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [math.nan, pytest.param(math.inf, marks=pytest.mark.long)])
 @pytest.mark.parametrize("start", [train, train_segmenter], ids=["detection", "segmentation"])
 def test_a_loss_that_is_no_number_stops_the_run(
     shapes_set: Path,

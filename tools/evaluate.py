@@ -1,4 +1,7 @@
-"""Measures a checkpoint: `python tools/evaluate.py CHECKPOINT_OR_CONFIG [key.path=value ...]`."""
+"""Measures a checkpoint or an exported model: `python tools/evaluate.py PATH [CONFIG] [KEY=VALUE]`.
+
+`KEY=VALUE` changes the config: `data.root=FOLDER`.
+"""
 
 import argparse
 import sys
@@ -10,9 +13,21 @@ from mnv2_dense.cli import run_command
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(description="Print and write the scores of a checkpoint.")
-    parser.add_argument("source", type=Path, help="a checkpoint, or a config with --weights")
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="config changes")
+    parser = argparse.ArgumentParser(
+        description="Print and write the scores of a checkpoint or an exported model."
+    )
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="a checkpoint, a config with --weights, or a model exported by tools/export.py",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key.path=value",
+        help="config changes; before them, for an exported model, a CONFIG whose data it is "
+        "measured on (default: the one it was exported with)",
+    )
     parser.add_argument("--weights", type=Path, help="checkpoint to measure by a config")
     parser.add_argument(
         "--out", type=Path, help="folder for the files (default: evaluation-NAME in the run)"
@@ -20,9 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--pictures", type=int, default=0, help="pictures to draw, ground truth beside predictions"
     )
+    parser.add_argument(
+        "--engine", help="of an exported model: onnx, openvino, litert or torch_export"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of an exported model")
     options = parser.parse_intermixed_args(arguments)
     if options.pictures < 0:
         parser.error(f"--pictures is a number of at least 0, not {options.pictures}")
+    first = options.overrides[0] if options.overrides else ""
+    is_config = "=" not in first and Path(first).suffix in (".yaml", ".yml")
+    options.config = Path(options.overrides.pop(0)) if is_config else None
     return run_command(lambda: run(options))
 
 
@@ -36,6 +58,9 @@ def run(options: argparse.Namespace) -> None:
         weights=options.weights,
         out=options.out,
         pictures=options.pictures,
+        given=options.config,
+        engine=options.engine,
+        threads=options.threads,
     )
 
 

@@ -17,14 +17,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="pictures, folders of pictures, and key.path=value changes to the config",
+        help="pictures, folders of pictures, patterns ('*.jpg'), videos, a camera's number; and "
+        "key.path=value changes to the config of a checkpoint",
     )
     parser.add_argument(
         "--weights",
         required=True,
         metavar="PATH",
-        help="checkpoint of a run, weights of a MobileNetV2 classifier, or `imagenet` for "
-        "torchvision's, downloaded",
+        help="checkpoint of a run, a model exported by tools/export.py, weights of a MobileNetV2 "
+        "classifier, or `imagenet` for torchvision's, downloaded",
     )
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder")
     parser.add_argument(
@@ -34,6 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--top", type=int, metavar="N", help="of a classifier: classes named (default 5)"
+    )
+    parser.add_argument(
+        "--engine",
+        help="what runs the network: onnx, openvino, litert, torch_export or torch (default: the "
+        "best one for the file that is installed)",
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or cores)"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="pictures the network is shown at once"
+    )
+    parser.add_argument(
+        "--json-lines", action="store_true", help="also write the records as a line per picture"
     )
     parser.add_argument(
         "--processes", type=int, default=1, metavar="N", help="processes that share the pictures"
@@ -50,15 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--score-threshold is from 0 to 1, not {options.score_threshold}")
     if options.top is not None and options.top < 1:
         parser.error(f"--top is at least 1, not {options.top}")
-    if options.processes < 1:
-        parser.error(f"--processes is at least 1, not {options.processes}")
+    for name in ("threads", "batch", "processes"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} is at least 1, not {value}")
     # A picture may have `=` in its name; what is no file and has one is a change to the config.
     options.overrides = [
         text for text in options.sources if "=" in text and not Path(text).exists()
     ]
-    options.pictures = [Path(text) for text in options.sources if text not in options.overrides]
+    options.pictures = [text for text in options.sources if text not in options.overrides]
     if not options.pictures:
-        parser.error("give at least one picture or folder")
+        parser.error("give at least one picture, folder or video")
     return run_command(lambda: run(options))
 
 
@@ -86,8 +103,12 @@ def run(options: argparse.Namespace) -> None:
         out=options.out,
         score_threshold=options.score_threshold,
         top=options.top,
+        engine=options.engine,
+        threads=options.threads,
+        batch=options.batch,
         processes=options.processes,
         share=Share(*options.shard),
+        json_lines=options.json_lines,
     )
 
 

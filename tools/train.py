@@ -56,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
 
         print(schema_json())
     elif options.print_config:
+        from mnv2_dense.commands.print_config import print_config
+
         print_config(options.config, options.overrides)
     else:
         from mnv2_dense.commands.train import train
@@ -68,19 +70,6 @@ def run(options: argparse.Namespace) -> None:
             accept_changes=options.accept_changes,
             dry_run=options.dry_run,
         )
-
-
-def print_config(source: Path, overrides: Sequence[str]) -> None:
-    """Shows every key of a config, or of the one in a checkpoint, for which torch is imported."""
-    from mnv2_dense.config.loader import load_config, to_yaml
-
-    if source.suffix in (".yaml", ".yml"):
-        config = load_config(source, overrides)
-    else:
-        from mnv2_dense.commands.opening import stored_config
-
-        config = stored_config(source, overrides)
-    print(to_yaml(config), end="")
 
 
 if __name__ == "__main__":

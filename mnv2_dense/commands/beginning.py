@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mnv2_dense.builders import Task
+from mnv2_dense.builders.opening import check_kind, parse_card, read_card
 from mnv2_dense.builders.trained import BACKBONE, DECIDES, Keys, check_same, find_differences
 from mnv2_dense.builders.weights import load_pretrained
-from mnv2_dense.commands.opening import check_kind, parse_card, read_card
 from mnv2_dense.commands.session import say
 from mnv2_dense.config.detection import Anchors
 from mnv2_dense.config.schema import Config

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv2_dense.commands.checks import check_output, check_outside
+from mnv2_dense.commands.checks import check_outside
+from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.session import say
 from mnv2_dense.commands.sources import open_source
 from mnv2_dense.config.schema import Config, SegmentationConfig

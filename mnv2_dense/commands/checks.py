@@ -1,7 +1,6 @@
 """What is refused before the work begins, in one line."""
 
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.segmentation import build_other_stride
 from mnv2_dense.builders.trainer import count_processes
 from mnv2_dense.commands.launcher import check_launcher
+from mnv2_dense.commands.outputs import check_output as check_output
 from mnv2_dense.commands.session import say
 from mnv2_dense.config.schema import Config, SegmentationConfig
 from mnv2_dense.errors import UserError
@@ -20,17 +20,6 @@ from mnv2_dense.segmentation.survey import check_classes_present, count_pixels
 
 DATA_FOLDERS = ("images", "annotations", "masks")
 """Keys of folders in a data section, behind the split's name."""
-
-
-def check_output(folder: Path) -> None:
-    """Refuses a folder that cannot be made or written, before the work is done.
-
-    Raises:
-        UserError: A file is in its place, or it may not be written.
-    """
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UserError(f"--out {folder}: {existing} is no folder that can be written to")
 
 
 def check_outside(out: Path, config: Config, others: Iterable[Path] = ()) -> None:

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from mnv2_dense.backbone.mobilenet_v2 import PUBLISHED_WIDTHS
 from mnv2_dense.builders.backbones import build_classifier
-from mnv2_dense.commands.column import Prediction, Predictor, Source
-from mnv2_dense.commands.opening import check_variant, read_card
+from mnv2_dense.builders.opening import check_variant, read_card
+from mnv2_dense.commands.prediction_kinds import TOP, Prediction, Predictor, Source
 from mnv2_dense.config.checking import Given, build
 from mnv2_dense.config.classification import ClassifierBackbone, ClassifierConfig, ClassifierInput
 from mnv2_dense.config.loader import parse_overrides
@@ -24,8 +24,6 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.images import read_image
 from mnv2_dense.ops.state_dict import list_differences, load_state_dict
 
-TOP = 5
-"""Classes named of a picture where no other number is asked for."""
 RESIZE_RATIO = 232 / 224
 """Shorter side of the resized picture over the longer side of its crop.
 
@@ -57,8 +55,8 @@ class ImageClassifier(Predictor):
         self.names = names
         self.top = min(top, len(names))
 
-    @override
     def see(self, image: np.ndarray) -> Tensor:
+        """Probabilities of the classes for a picture, uint8 RGB [H, W, 3]."""
         with torch.inference_mode():
             prepared = self.transform(Image.fromarray(image)).unsqueeze(0)
             return self.network(prepared)[0].softmax(0)

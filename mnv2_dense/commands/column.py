@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -12,46 +12,7 @@ from mnv2_dense.drawing import Picture
 from mnv2_dense.structures import Category, ImageSize
 
 
-class Source(NamedTuple):
-    """A picture to predict: its file, its number among all, and the name of its results."""
-
-    path: Path
-    number: int
-    name: str
-
-
-class Prediction(NamedTuple):
-    """What one picture gave: in words, and as JSON records."""
-
-    words: str
-    records: list[dict[str, Any]]
-
-
-class Predictor(ABC):
-    """A network that pictures are shown to, one after the other."""
-
-    records_name: ClassVar[str]
-    """File of the records of all predicted pictures."""
-    result_folders: ClassVar[tuple[str, ...]]
-    """Folders, below the output folder, of the pictures that a prediction writes."""
-
-    @abstractmethod
-    def see(self, image: np.ndarray) -> Any:
-        """What the network makes of a picture, uint8 RGB [H, W, 3], prepared as it needs it."""
-
-    @abstractmethod
-    def predict(self, source: Source, out: Path) -> Prediction:
-        """Predicts one picture, upright, and writes what there is to see of it below `out`.
-
-        In each of `result_folders` it leaves `NAME.png`, by the source's name, complete or not at
-        all.
-
-        Raises:
-            UserError: The picture cannot be read.
-        """
-
-
-class Column(Predictor):
+class Column(ABC):
     """One kind of task as a user meets it.
 
     Args:
@@ -65,6 +26,10 @@ class Column(Predictor):
         self.size = size
         self.names = [category.name for category in categories]
         self.categories = list(categories)
+
+    @abstractmethod
+    def see(self, image: np.ndarray) -> Any:
+        """What the network makes of a picture, uint8 RGB [H, W, 3], prepared as it needs it."""
 
     @abstractmethod
     def describe_split(self, index: Any) -> str:

@@ -8,10 +8,10 @@ from tqdm import tqdm
 
 from mnv2_dense.builders import read_split, settle_classes
 from mnv2_dense.builders.detection_data import read_boxes
+from mnv2_dense.builders.opening import check_same_categories
 from mnv2_dense.builders.segmentation_data import mask_rule
 from mnv2_dense.commands.checks import check_outside
 from mnv2_dense.commands.new_folder import new_folder
-from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import say
 from mnv2_dense.commands.sources import data_section, open_source
 from mnv2_dense.config.schema import Config, DetectionConfig, SegmentationConfig

@@ -8,21 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torchvision.ops import box_convert
 from typing_extensions import override
 
-from mnv2_dense.commands.column import Column, Prediction, Source, to_picture
-from mnv2_dense.commands.whole_file import save_picture
+from mnv2_dense.commands.column import Column, to_picture
 from mnv2_dense.detection.data import DetectionDataset
 from mnv2_dense.detection.draw import draw_detections, draw_targets
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.metrics import CocoDetectionMetric
-from mnv2_dense.detection.scoring import coco_results, per_class_table, summary_table
+from mnv2_dense.detection.scoring import per_class_table, summary_table
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.detection.transforms import EvalTransform, Transformed
 from mnv2_dense.drawing import SHEET_SIDES, Picture, enlarge, shrink, side_by_side
-from mnv2_dense.images import read_image
 from mnv2_dense.structures import (
     BoxTargets,
     Category,
@@ -41,8 +38,6 @@ class DetectionColumn(Column):
     """See `Column`."""
 
     task: DetectionTask
-    records_name = "detections.json"
-    result_folders = ("",)
 
     @override
     def describe_split(self, index: DetectionIndex) -> str:
@@ -78,16 +73,6 @@ class DetectionColumn(Column):
         enlarged = Detections(found.boxes * factor, found.scores, found.labels)
         right = draw_detections(image, enlarged, self.names, PICTURE_THRESHOLD)
         return str(image_id), side_by_side(left, right)
-
-    @override
-    def predict(self, source: Source, out: Path) -> Prediction:
-        image = read_image(source.path, upright=True)
-        detections = self.see(image)
-        target = out / f"{source.name}.png"
-        save_picture(Image.fromarray(draw_detections(image, detections, self.names)), target)
-        found = coco_results([source.number], [detections], self.categories)
-        records = [{**result, "file_name": source.path.name} for result in found]
-        return Prediction(f"{len(records)} boxes -> {target}", records)
 
     @override
     def see(self, image: np.ndarray) -> Detections:

@@ -1,23 +1,27 @@
-"""Measures a checkpoint on the validation set of its config."""
+"""Measures a checkpoint, or an exported model, on the validation set of its config."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lightning.pytorch as pl
 
 from mnv2_dense.builders import Index, Task, build_data, build_task, settle_classes
+from mnv2_dense.builders.opening import check_same_categories, load_weights, open_checkpoint
 from mnv2_dense.builders.trainer import set_threads, trainer_options
-from mnv2_dense.commands.checks import check_machine, check_output, check_shares
+from mnv2_dense.commands.checks import check_machine, check_shares
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
+from mnv2_dense.commands.evaluate_exported import measure, open_data
 from mnv2_dense.commands.fitting import tell_lost_loader
-from mnv2_dense.commands.opening import check_same_categories, load_weights, open_checkpoint
+from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.pictures import write_pictures
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.config.loader import load_config, to_yaml
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.errors import UserError
+from mnv2_dense.prediction.loading import is_exported, load
+from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.training.bad_images import BadImages, Unmeasured, unmeasured
 from mnv2_dense.training.progress import RunProgress
 from mnv2_dense.training.runs import run_of, write_json
@@ -30,9 +34,35 @@ def evaluate(
     weights: Path | None = None,
     out: Path | None = None,
     pictures: int = 0,
+    given: Path | None = None,
+    engine: str | None = None,
+    threads: int | None = None,
 ) -> None:
-    """Prints the tables and writes `metrics.json`, the task's own files and pictures to `out`."""
+    """Prints the tables and writes `metrics.json`, the task's own files and pictures to `out`.
+
+    Args:
+        source: A checkpoint, a config with `weights`, or an exported model.
+        overrides: Changes to the config, of the form `key.path=value`.
+        weights: A checkpoint that a config measures.
+        out: Folder of the files.
+        pictures: How many are drawn.
+        given: A config whose data an exported model is measured on; its own by default.
+        engine: What runs an exported model; the best one that is installed by default.
+        threads: That run an exported model.
+
+    Raises:
+        UserError: Something cannot be opened, or does not fit.
+    """
     quiet_lightning()
+    if is_exported(source):
+        if weights is not None:
+            raise UserError(f"--weights {weights} goes with a config; {source} has its own weights")
+        model = load(source, engine, threads=threads)
+        _evaluate_exported(model, source, overrides, out, pictures, given)
+        return
+    for option, value in (("--engine", engine), ("--threads", threads), ("CONFIG", given)):
+        if value is not None:
+            raise UserError(f"{option} {value} goes with an exported model, which {source} is not")
     config, task, index = _open(source, overrides, weights)
     check_machine(config)
     set_threads(config)
@@ -55,6 +85,26 @@ def evaluate(
         # The scores depend on data, input and protocol too, which overrides may have changed.
         (out / "evaluation.yaml").write_text(to_yaml(config))
         write_pictures(column, index, out / "pictures", pictures)
+
+
+def _evaluate_exported(
+    model: Predictor,
+    source: Path,
+    overrides: Sequence[str],
+    out: Path | None,
+    pictures: int,
+    given: Path | None,
+) -> None:
+    manifest = model.manifest
+    config, index = open_data(model, source, given, overrides)
+    out = out or Path.cwd() / f"evaluation-{source.name}"
+    check_output(out)
+    say(f"{source}: {manifest.task} in {manifest.precision}, run by {model.engine.name}")
+    column, left_out = measure(model, config, index)
+    ran = {"engine": model.engine.name, "precision": manifest.precision}
+    report(column, out, checkpoint=source, left_out=left_out, more=ran)
+    (out / "evaluation.yaml").write_text(to_yaml(config))
+    write_pictures(column, index, out / "pictures", pictures)
 
 
 def _open(
@@ -84,7 +134,14 @@ def _open(
     return config, task, index
 
 
-def report(column: Column, out: Path, *, checkpoint: Path, left_out: Unmeasured) -> None:
+def report(
+    column: Column,
+    out: Path,
+    *,
+    checkpoint: Path,
+    left_out: Unmeasured,
+    more: Mapping[str, str] | None = None,
+) -> None:
     """Prints the scores of a task that has been measured, and writes them to `out`.
 
     Args:
@@ -92,11 +149,12 @@ def report(column: Column, out: Path, *, checkpoint: Path, left_out: Unmeasured)
         out: Folder of the files.
         checkpoint: What was measured.
         left_out: Pictures that were not measured.
+        more: Entries of `metrics.json` beside the scores.
     """
     assert column.task.scores is not None, "the task has not been evaluated"
     say("\n\n".join(column.tables()))
     out.mkdir(parents=True, exist_ok=True)
-    metrics = {**column.task.scores.as_dict(), "checkpoint": str(checkpoint)}
+    metrics = {**column.task.scores.as_dict(), "checkpoint": str(checkpoint), **(more or {})}
     if message := left_out.message():
         say(message)
         metrics["unmeasured"] = left_out.as_dict()

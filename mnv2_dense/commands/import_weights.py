@@ -11,12 +11,12 @@ from mnv2_dense import __version__
 from mnv2_dense.backbone.weights import IMAGENET, download_imagenet
 from mnv2_dense.builders import build_task
 from mnv2_dense.builders.backbones import build_classifier
+from mnv2_dense.builders.opening import check_same_classes
 from mnv2_dense.builders.trained import Settings, find_differences, settled_keys
-from mnv2_dense.commands.checks import check_output
 from mnv2_dense.commands.classify import ImageClassifier, name_classes, parse_stored
-from mnv2_dense.commands.column import Predictor
+from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
-from mnv2_dense.commands.opening import check_same_classes
+from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.session import quiet_lightning, say
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.errors import UserError
@@ -92,7 +92,7 @@ def read_source(source: str) -> Imported:
 
 def build(
     imported: Imported, overrides: Sequence[str] = ()
-) -> tuple[nn.Module, Predictor, dict[str, Any]]:
+) -> tuple[nn.Module, Column | ImageClassifier, dict[str, Any]]:
     """The network with its weights (under a checkpoint's names), ready to predict, and its card.
 
     Raises:
@@ -112,7 +112,7 @@ def build(
 
 def _build_classifier(
     imported: Imported, settings: Mapping[str, Any], overrides: Sequence[str]
-) -> tuple[nn.Module, Predictor, dict[str, Any]]:
+) -> tuple[nn.Module, Column | ImageClassifier, dict[str, Any]]:
     config = parse_stored(settings, overrides, imported.source)
     own = parse_stored(settings, (), imported.source)
     _check_overrides(imported, config.model_dump(), own.model_dump())
@@ -174,7 +174,7 @@ def describe(imported: Imported, *, calibrated: bool = False) -> Iterator[str]:
         )
 
 
-def _measure(network: nn.Module, predictor: Predictor, folder: Path) -> None:
+def _measure(network: nn.Module, predictor: Column | ImageClassifier, folder: Path) -> None:
     pictures = find_images(folder)[:MAX_PICTURES]
     if isinstance(network, SegmentationTask):
         # At another stride the weights run in a copy of the network, whose norms are not these.

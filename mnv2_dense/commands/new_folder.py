@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mnv2_dense.cli import DISK_FULL
-from mnv2_dense.commands.checks import check_output
+from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.errors import UserError
 
 _TERMINATED = 128 + signal.SIGTERM

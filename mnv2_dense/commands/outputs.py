@@ -16,6 +16,17 @@ SETTINGS = "job.json"
 """In the job folder: what the prediction was begun with."""
 
 
+def check_output(folder: Path) -> None:
+    """Refuses a folder that cannot be made or written, before the work is done.
+
+    Raises:
+        UserError: A file is in its place, or it may not be written.
+    """
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"--out {folder}: {existing} is no folder that can be written to")
+
+
 class Outputs:
     """The results in an output folder.
 

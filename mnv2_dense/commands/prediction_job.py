@@ -2,19 +2,16 @@
 
 import hashlib
 import json
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
-from mnv2_dense.backbone.weights import IMAGENET
-from mnv2_dense.commands.column import Predictor, Source
 from mnv2_dense.commands.outputs import SETTINGS, Outputs
-from mnv2_dense.commands.prediction_parts import State, read_state, write_records
+from mnv2_dense.commands.prediction_end import finish_job, open_bar, say
+from mnv2_dense.commands.prediction_kinds import Predictor, Source
+from mnv2_dense.commands.prediction_parts import read_state
 from mnv2_dense.commands.prediction_workers import (
     GOES_ON,
     Opener,
@@ -23,17 +20,12 @@ from mnv2_dense.commands.prediction_workers import (
     predict_apart,
     predict_here,
 )
-from mnv2_dense.commands.session import say
-from mnv2_dense.commands.whole_file import remove_parts, whole_file
+from mnv2_dense.commands.stopping import ended_by_sigterm
+from mnv2_dense.commands.whole_file import whole_file
 from mnv2_dense.errors import UserError
 
-SHOWN = 10
-"""Failed pictures that are named at the end; all are in `FAILED`."""
-FAILED = "failed.jsonl"
 LINES = 200
 """Pictures from which a bar is shown instead of a line per picture."""
-LOG_SECONDS = 30.0
-"""Between two lines of the bar where no terminal shows it."""
 
 
 class Share(NamedTuple):
@@ -47,10 +39,14 @@ WHOLE = Share(1, 1)
 
 
 def describe_weights(weights: str) -> str:
-    """What weights are known by: the hash of their file."""
-    if weights == IMAGENET:
-        return weights
-    with Path(weights).open("rb") as file:
+    """What weights are known by: the hash of their file, or a name that stands for a download."""
+    path = Path(weights)
+    if not path.suffix:
+        from mnv2_dense.backbone.weights import IMAGENET  # Imports torch, which takes seconds.
+
+        if weights == IMAGENET:
+            return weights
+    with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
@@ -83,6 +79,8 @@ def run_job(
     settings: Mapping[str, Any],
     processes: int,
     share: Share,
+    *,
+    json_lines: bool = False,
 ) -> None:
     """Predicts what is not done yet of a share, and writes the records when nothing is left.
 
@@ -94,6 +92,7 @@ def run_job(
         settings: What results depend on; they must stay the same.
         processes: How many predict.
         share: Of the pictures.
+        json_lines: Whether the records are also written picture by picture, a line each.
 
     Raises:
         UserError: No picture was found, some could not be read, or a process died.
@@ -113,7 +112,7 @@ def run_job(
                 predict_here(predictor, tasks, outputs.out, report)
             else:
                 predict_apart(min(processes, len(tasks)), opener, tasks, outputs.out, report)
-        _finish(outputs, given, own)
+        finish_job(outputs, given, own, predictor.engine, json_lines=json_lines)
 
 
 def _write_settings(outputs: Outputs, settings: Mapping[str, Any]) -> None:
@@ -129,51 +128,13 @@ def _task(position: int, path: Path, outputs: Outputs) -> Task:
     return Task(position, Source(path, number, name))
 
 
-def _finish(outputs: Outputs, given: Mapping[int, Path], own: Sequence[int]) -> None:
-    """Writes the records if the other shares have come to an end too, and names what failed."""
-    state = read_state(outputs)
-    others = given.keys() - set(own) - state.done.keys() - state.failed.keys()
-    if others:
-        say(
-            f"this share is done; {len(others)} pictures of other shares are not, and the command "
-            f"that ends last writes {outputs.records}"
-        )
-    else:
-        lines = [state.done[each] for each in given if each in state.done]
-        written = write_records(outputs.records, lines)
-        say(f"wrote {outputs.records}: {written} records of {len(given)} pictures")
-        for folder in (outputs.job, *outputs.folders):
-            remove_parts(folder)
-    named = {each: given[each] for each in (own if others else given) if each not in state.done}
-    _name_failed(outputs, named, state, len(own if others else given))
-
-
-def _name_failed(outputs: Outputs, pictures: Mapping[int, Path], state: State, total: int) -> None:
-    path = outputs.job / FAILED
-    if not pictures:
-        path.unlink(missing_ok=True)
-        return
-    messages = [
-        state.failed.get(position, f"{picture}: changed while it was predicted")
-        for position, picture in pictures.items()
-    ]
-    with whole_file(path) as file:
-        for picture, message in zip(pictures.values(), messages, strict=True):
-            file.write(json.dumps({"file_name": str(picture), "error": message}) + "\n")
-    more = f"; and {len(messages) - SHOWN} more, all in {path}" if len(messages) > SHOWN else ""
-    raise UserError(
-        f"{len(messages)} of {total} pictures failed: " + "; ".join(messages[:SHOWN]) + more
-    )
-
-
 @contextmanager
 def _reporting(total: int) -> Iterator[Report]:
     """Says what was seen in each of few pictures, and how far it is with many."""
     if total <= LINES:
         yield _say_words
         return
-    seconds = 0.5 if sys.stderr.isatty() else LOG_SECONDS
-    with tqdm(total=total, unit=" pictures", mininterval=seconds, maxinterval=2 * seconds) as bar:
+    with open_bar(total, "pictures") as bar:
         yield lambda _: bar.update()
 
 
@@ -185,15 +146,9 @@ def _say_words(words: str | None) -> None:
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Ends at SIGTERM as at Ctrl-C, and says that nothing is lost."""
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        print(GOES_ON, file=sys.stderr)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM)
+    with ended_by_sigterm():
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            print(GOES_ON, file=sys.stderr)
+            raise

@@ -163,7 +163,7 @@ def write_records(path: Path, lines: Sequence[Line]) -> int:
     written = 0
     with whole_file(path) as file:
         file.write("[")
-        for records in _records(lines):
+        for records in filter(None, iterate_records(lines)):
             # Without the list's own brackets, so that the pieces make one list.
             text = json.dumps(records, indent=1)[1:-2]
             file.write("," * bool(written) + text)
@@ -172,8 +172,8 @@ def write_records(path: Path, lines: Sequence[Line]) -> int:
     return written
 
 
-def _records(lines: Sequence[Line]) -> Iterator[list[dict[str, Any]]]:
-    """The records of each line that has some."""
+def iterate_records(lines: Sequence[Line]) -> Iterator[list[dict[str, Any]]]:
+    """The records of each line in turn."""
     files: dict[Path, BinaryIO] = {}
     try:
         for part, offset in lines:
@@ -182,8 +182,7 @@ def _records(lines: Sequence[Line]) -> Iterator[list[dict[str, Any]]]:
                     files.pop(next(iter(files))).close()
                 files[part] = part.open("rb")
             files[part].seek(offset)
-            if records := json.loads(files[part].readline())["records"]:
-                yield records
+            yield json.loads(files[part].readline())["records"]
     finally:
         for file in files.values():
             file.close()

@@ -1,19 +1,22 @@
-"""Pictures predicted one after the other, by this process or by several."""
+"""Pictures predicted by this process or by several."""
 
+import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
+from typing import Any, NamedTuple
 
 from mnv2_dense.cli import DISK_FULL
-from mnv2_dense.commands.column import Predictor, Source
 from mnv2_dense.commands.outputs import JOB_FOLDER
+from mnv2_dense.commands.prediction_kinds import Failed, Prediction, Predictor, Source
 from mnv2_dense.commands.prediction_parts import Part, done_line, failed_line, stamp_of
 from mnv2_dense.errors import UserError
+from mnv2_dense.prediction.loading import default_threads
+from mnv2_dense.prediction.streaming import in_groups, in_order
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 GOES_ON = "what is done is kept, and the same command goes on"
@@ -39,27 +42,49 @@ def predict_here(predictor: Predictor, tasks: Sequence[Task], out: Path, report:
     """
     try:
         with Part(out / JOB_FOLDER) as part:
-            for task in tasks:
-                report(_predict(predictor, task, out, part))
+            for line, words in _predict_all(predictor, tasks, out):
+                part.add(line)
+                report(words)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
         raise UserError(f"--out {out}: {error.strerror}; {GOES_ON}") from error
 
 
-def _predict(predictor: Predictor, task: Task, out: Path, part: Part) -> str | None:
+Done = tuple[dict[str, Any], str | None]
+"""A picture's line, and what is said of it."""
+
+
+def _predict_all(predictor: Predictor, tasks: Sequence[Task], out: Path) -> Iterator[Done]:
+    """Every picture in turn, while others are in work where the network takes several at once."""
+    groups = in_groups(tasks, predictor.batch)
+    work = partial(_predict, predictor, out)
+    done = (
+        map(work, groups) if predictor.threads == 1 else in_order(work, groups, predictor.threads)
+    )
+    return chain.from_iterable(done)
+
+
+def _predict(predictor: Predictor, out: Path, tasks: Sequence[Task]) -> list[Done]:
+    paths = [task.source.path for task in tasks]
+    stamps = [stamp_of(path) if path.exists() else [] for path in paths]
+    predictions = predictor.predict_together([task.source for task in tasks], out)
+    return [_note(predictor, out, *each) for each in zip(tasks, stamps, predictions, strict=True)]
+
+
+def _note(
+    predictor: Predictor,
+    out: Path,
+    task: Task,
+    stamp: Sequence[int],
+    prediction: Prediction | Failed,
+) -> Done:
+    if isinstance(prediction, Exception):
+        return failed_line(task.position, str(prediction)), None
     path, _, name = task.source
-    try:
-        stamp = stamp_of(path) if path.exists() else []
-        prediction = predictor.predict(task.source, out)
-    except (UserError, OSError) as error:  # OSError: the result cannot be written
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            raise
-        part.add(failed_line(task.position, str(error)))
-        return None
     files = [out / folder / f"{name}.png" for folder in predictor.result_folders]
-    part.add(done_line(task.position, stamp, files, prediction.records))
-    return f"{path}: {prediction.words}"
+    line = done_line(task.position, stamp, files, prediction.records)
+    return line, f"{path}: {prediction.words}"
 
 
 def predict_apart(
@@ -77,9 +102,8 @@ def predict_apart(
     Raises:
         UserError: A process was killed, or cannot write; the others are ended.
     """
-    threads = max(1, torch.get_num_threads() // count)
     shares = [tasks[number::count] for number in range(count)]
-    workers = _start([(opener, share, out, threads) for share in shares])
+    workers = _start([(opener, share, out) for share in shares], default_threads() // count)
     try:
         _watch(workers, report)
     finally:
@@ -91,7 +115,7 @@ def predict_apart(
 class _Worker:
     """A process, and how far it is."""
 
-    def __init__(self, arguments: tuple[Opener, Sequence[Task], Path, int]) -> None:
+    def __init__(self, arguments: tuple[Opener, Sequence[Task], Path]) -> None:
         context = get_context("spawn")  # Of a process with threads, a fork may hang.
         self.share = arguments[1]
         self.reported = 0
@@ -113,14 +137,19 @@ class _Worker:
         raise UserError(f"a process {how} at {path}; {GOES_ON}")
 
 
-def _start(arguments: Sequence[tuple[Opener, Sequence[Task], Path, int]]) -> list[_Worker]:
+def _start(arguments: Sequence[tuple[Opener, Sequence[Task], Path]], threads: int) -> list[_Worker]:
     # A new process keeps ignoring these: Ctrl-C reaches it too, and this one ends it.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPPING}
+    given = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(max(1, threads))  # What libraries there start with.
     try:
         return [_Worker(each) for each in arguments]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        del os.environ["OMP_NUM_THREADS"]
+        if given is not None:
+            os.environ["OMP_NUM_THREADS"] = given
 
 
 def _watch(workers: Sequence[_Worker], report: Report) -> None:
@@ -140,11 +169,8 @@ def _watch(workers: Sequence[_Worker], report: Report) -> None:
             report(words)
 
 
-def _work(
-    opener: Opener, share: Sequence[Task], out: Path, threads: int, messages: Connection
-) -> None:
+def _work(opener: Opener, share: Sequence[Task], out: Path, messages: Connection) -> None:
     """What a process does; it ends at a picture where nobody listens any more."""
-    torch.set_num_threads(threads)
     try:
         predict_here(opener(), share, out, lambda words: messages.send(("picture", words)))
     except (BrokenPipeError, ConnectionResetError):

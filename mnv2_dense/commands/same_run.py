@@ -7,8 +7,8 @@ import torch
 
 from mnv2_dense.builders import Index, Task
 from mnv2_dense.builders.fingerprint import fingerprint
+from mnv2_dense.builders.opening import check_classes, read_card
 from mnv2_dense.builders.trainer import count_processes
-from mnv2_dense.commands.opening import check_classes, read_card
 from mnv2_dense.commands.resuming import Resumed
 from mnv2_dense.commands.session import say
 from mnv2_dense.config.document import write_value

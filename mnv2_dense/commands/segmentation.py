@@ -9,18 +9,15 @@ import torch
 from PIL import Image
 from typing_extensions import override
 
-from mnv2_dense.commands.column import Column, Prediction, Source, to_picture
-from mnv2_dense.commands.whole_file import save_picture
+from mnv2_dense.commands.column import Column, to_picture
 from mnv2_dense.drawing import (
     SHEET_SIDES,
     Picture,
-    encode_label_map,
     enlarge,
     hatch,
     shrink,
     side_by_side,
 )
-from mnv2_dense.images import read_image
 from mnv2_dense.segmentation.data import SegmentationDataset
 from mnv2_dense.segmentation.draw import class_shares, draw_label_map
 from mnv2_dense.segmentation.index import SegmentationIndex
@@ -40,8 +37,6 @@ class SegmentationColumn(Column):
     """See `Column`."""
 
     task: SegmentationTask
-    records_name = "shares.json"
-    result_folders = ("label_maps", "overlays")
 
     @override
     def describe_split(self, index: SegmentationIndex) -> str:
@@ -77,25 +72,6 @@ class SegmentationColumn(Column):
             for label_map in maps
         ]
         return index.image_id(position), side_by_side(*drawn)
-
-    @override
-    def predict(self, source: Source, out: Path) -> Prediction:
-        image = read_image(source.path, upright=True)
-        label_map = self.see(image)
-        target = out / "label_maps" / f"{source.name}.png"
-        save_picture(encode_label_map(label_map), target)
-        overlay = draw_label_map(image, label_map, self.names)
-        save_picture(Image.fromarray(overlay), out / "overlays" / f"{source.name}.png")
-        height, width = label_map.shape
-        shares = class_shares(label_map, self.names)
-        record = {
-            "file_name": str(source.path),
-            "label_map": str(target.relative_to(out)),
-            "width": width,
-            "height": height,
-            "shares": shares,
-        }
-        return Prediction(f"{', '.join(list(shares)[:3])} -> {target}", [record])
 
     @override
     def see(self, image: np.ndarray) -> np.ndarray:

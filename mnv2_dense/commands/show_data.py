@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from mnv2_dense.builders import Index, build_data, settle_classes
+from mnv2_dense.builders.opening import stored_config
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.detection import DetectionColumn
-from mnv2_dense.commands.opening import stored_config
 from mnv2_dense.commands.outputs import free_name
 from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say

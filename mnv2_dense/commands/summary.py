@@ -10,8 +10,8 @@ import torch
 from mnv2_dense.backbone.classifier import Classifier
 from mnv2_dense.builders import build_network, count_classes
 from mnv2_dense.builders.backbones import build_classifier
+from mnv2_dense.builders.opening import check_same_classes, parse_card, read_card
 from mnv2_dense.builders.parts import input_size
-from mnv2_dense.commands.opening import check_same_classes, parse_card, read_card
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.network import Detector

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch._dynamo.exc import BackendCompilerFailed
 
 from mnv2_dense.builders import build_data, build_task, settle_classes
+from mnv2_dense.builders.opening import check_same_categories, stored_config
 from mnv2_dense.builders.trainer import build_trainer, set_threads
 from mnv2_dense.commands.beginning import begin
 from mnv2_dense.commands.checks import (
@@ -22,7 +23,6 @@ from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.evaluate import report
 from mnv2_dense.commands.fitting import fit, tell_lost_loader
-from mnv2_dense.commands.opening import check_same_categories, stored_config
 from mnv2_dense.commands.resuming import Resumed, find_checkpoint
 from mnv2_dense.commands.same_run import check_resumable, describe_run
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say

@@ -12,13 +12,13 @@ from lightning.pytorch.callbacks import Callback
 
 from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.builders import Task, build_data, build_task
+from mnv2_dense.builders.opening import check_same_categories
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.trainer import trainer_options
 from mnv2_dense.commands.beginning import begin
 from mnv2_dense.commands.checks import check_batch, check_masks
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
-from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.commands.session import read_data, say
 from mnv2_dense.config.schema import Config
 from mnv2_dense.ops.count import count_layers, sum_layers

@@ -6,18 +6,18 @@ from typing import Any
 
 import torch
 
+from mnv2_dense.builders.opening import (
+    check_same_categories,
+    is_classifier,
+    open_content,
+    read_card,
+)
 from mnv2_dense.builders.trained import find_differences, settled_keys
 from mnv2_dense.builders.trainer import set_threads
 from mnv2_dense.commands.classify import open_classifier_checkpoint, parse_stored
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.comparison import Opened, compare
-from mnv2_dense.commands.opening import (
-    check_same_categories,
-    is_classifier,
-    open_content,
-    read_card,
-)
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.errors import UserError

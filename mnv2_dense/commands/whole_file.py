@@ -30,7 +30,7 @@ def whole_file(path: Path, *, first: bool = False) -> Iterator[TextIO]:
         FileExistsError: `first`, and there is one; this one is given up.
         OSError: The disk is full or not writable; what stood there is as it was.
     """
-    part = _part_of(path)
+    part = part_of(path)
     try:
         with part.open("w", encoding="utf-8") as file:
             yield file
@@ -47,7 +47,7 @@ def whole_file(path: Path, *, first: bool = False) -> Iterator[TextIO]:
 
 def save_picture(image: Image.Image, path: Path) -> None:
     """Writes a PNG that takes its place when it is complete."""
-    part = _part_of(path)
+    part = part_of(path)
     try:
         image.save(part, "PNG")
         part.replace(path)
@@ -70,7 +70,7 @@ def _is_abandoned(path: Path) -> bool:
         return False
 
 
-def _part_of(path: Path) -> Path:
+def part_of(path: Path) -> Path:
     """A name of this writer alone, and short: the file's own may be as long as allowed."""
     return path.with_name(f".{uuid.uuid4().hex}{PART}")
 

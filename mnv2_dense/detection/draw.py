@@ -2,34 +2,57 @@
 
 import colorsys
 from collections.abc import Sequence
+from typing import Any, Protocol
 
-import torch
-from torchvision.utils import draw_bounding_boxes
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from mnv2_dense.drawing import Picture
-from mnv2_dense.structures import BoxTargets, Detections
+from mnv2_dense.structures import BoxTargets
 
 GOLDEN_RATIO = 0.618034
+_SMALLEST_TEXT = 10  # pixels
+_ROWS_PER_LETTER = 48
+
+
+class Found(Protocol):
+    """Boxes with scores, as tensors on the CPU or as arrays."""
+
+    @property
+    def boxes(self) -> Any:
+        """[N, 4] xyxy in pixels."""
+        ...
+
+    @property
+    def scores(self) -> Any:
+        """[N], in [0, 1]."""
+        ...
+
+    @property
+    def labels(self) -> Any:
+        """[N], positions in the list of names."""
+        ...
 
 
 def draw_detections(
     image: Picture,
-    detections: Detections,
+    detections: Found,
     names: Sequence[str],
     score_threshold: float = 0.0,
 ) -> Picture:
     """A copy of image [H, W, 3] with the boxes that reach the threshold, named and scored."""
-    kept = detections.scores >= score_threshold
-    labels = detections.labels[kept].tolist()
-    scores = detections.scores[kept].tolist()
+    kept = np.asarray(detections.scores) >= score_threshold
+    labels = np.asarray(detections.labels)[kept].tolist()
+    scores = np.asarray(detections.scores)[kept].tolist()
     captions = [f"{names[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
-    return _draw(image, detections.boxes[kept], labels, captions)
+    return _draw(image, np.asarray(detections.boxes)[kept], labels, captions)
 
 
 def draw_targets(image: Picture, targets: BoxTargets, names: Sequence[str]) -> Picture:
     """A copy of image [H, W, 3] with the ground truth boxes, named."""
     labels = targets.labels.tolist()
-    return _draw(image, targets.boxes, labels, [names[label] for label in labels])
+    return _draw(image, np.asarray(targets.boxes), labels, [names[label] for label in labels])
 
 
 def label_color(label: int) -> tuple[int, int, int]:
@@ -39,19 +62,20 @@ def label_color(label: int) -> tuple[int, int, int]:
 
 
 def _draw(
-    image: Picture, boxes: torch.Tensor, labels: Sequence[int], captions: Sequence[str]
+    image: Picture, boxes: NDArray[np.float32], labels: Sequence[int], captions: Sequence[str]
 ) -> Picture:
-    if not labels:
-        return image.copy()
-    canvas = torch.from_numpy(image.copy()).permute(2, 0, 1)
-    line = max(1, round(max(image.shape[:2]) / 320))
-    drawn = draw_bounding_boxes(
-        canvas,
-        boxes.cpu(),
-        labels=list(captions),
-        colors=[label_color(label) for label in labels],
-        label_colors=["black"] * len(labels),
-        fill_labels=True,
-        width=line,
-    )
-    return drawn.permute(1, 2, 0).contiguous().numpy()
+    """Boxes and captions, the first of them on top."""
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    height, width = image.shape[:2]
+    line = max(1, round(max(height, width) / 320))
+    font = ImageFont.load_default(max(_SMALLEST_TEXT, max(height, width) // _ROWS_PER_LETTER))
+    inside = boxes.clip(0, [width - 1, height - 1] * 2).tolist()
+    marked = list(zip(inside, map(label_color, labels), captions, strict=True))[::-1]
+    for box, color, _ in marked:
+        pen.rectangle(box, outline=color, width=line)
+    for (left, top, _, _), color, caption in marked:
+        place = (left + line, top + line)
+        pen.rectangle(pen.textbbox(place, caption, font), fill=color)
+        pen.text(place, caption, "black", font)
+    return np.array(canvas)

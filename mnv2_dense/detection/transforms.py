@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from typing_extensions import override
 
-from mnv2_dense.ops.resize import resize_legacy
+from mnv2_dense.ops.legacy_resize import resize_legacy
 from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.structures import ImageSize
 

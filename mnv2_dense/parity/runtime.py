@@ -1,8 +1,5 @@
 """The TFLite runtime as a network: pictures in, any tensor of the file out."""
 
-import os
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +12,9 @@ from mnv2_dense.importing.graph import Graph
 from mnv2_dense.importing.pictures import read_preparation
 from mnv2_dense.importing.steps import Steps
 from mnv2_dense.importing.tflite import read_tflite, tensor_indices
+from mnv2_dense.prediction.litert_engine import quiet_runtime
 from mnv2_dense.structures import ImageSize
 
-CHATTER = ("INFO:", "WARNING:", "W0000 ", "I0000 ")
-"""How lines of the runtime begin that are no errors."""
 _BYTES = {np.dtype(np.uint8): 0.0, np.dtype(np.int8): 128.0}
 """What a byte of a picture is larger by than the input's value, by type of the input."""
 
@@ -98,7 +94,7 @@ class Runtime:
         else:
             seen, values = normalized, (raw if self._takes_raw else normalized)
         self._interpreter.set_tensor(self._input["index"], values[None].astype(dtype))
-        with _quiet(), _explained(self.path):
+        with quiet_runtime(), _explained(self.path):
             self._interpreter.invoke()
         return seen.astype(np.float32)
 
@@ -134,7 +130,7 @@ def _open(path: Path, threads: int, every_tensor: bool) -> Any:
     if every_tensor:
         options["experimental_preserve_all_tensors"] = True
         options["experimental_op_resolver_type"] = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    with _quiet(), _explained(path):
+    with quiet_runtime(), _explained(path):
         interpreter = Interpreter(model_path=str(path), **options)
         interpreter.allocate_tensors()
     return interpreter
@@ -173,23 +169,3 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{path}: the TFLite runtime cannot run it: {error}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the runtime's remarks from the terminal; what else it writes there comes through.
-
-    It writes them from C++, past `sys.stderr`.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as written:
-        kept = os.dup(2)
-        os.dup2(written.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            written.seek(0)
-            lines = written.read().decode(errors="replace").splitlines(keepends=True)
-            sys.stderr.write("".join(line for line in lines if not line.startswith(CHATTER)))

@@ -46,14 +46,26 @@ def draw_label_map(
     Raises:
         ValueError: the label map is not of the picture's size, or holds a label without a name.
     """
-    if image.shape[:2] != label_map.shape:
-        raise ValueError(f"a label map of {label_map.shape} for a picture of {image.shape[:2]}")
+    tinted = tint(image, label_map, names, opacity)
     shares = _label_shares(label_map, len(names))
     keys = class_keys(names)
     legend = _draw_legend({label: (keys[label], share) for label, share in shares.items()},
                           max(_SMALLEST_TEXT, len(image) // _ROWS_PER_LETTER))  # fmt: skip
+    return side_by_side(tinted, legend)
+
+
+def tint(
+    image: Picture, label_map: LabelMap, names: Sequence[str], opacity: float = 0.5
+) -> Picture:
+    """The same without the legend, of the picture's size.
+
+    Raises:
+        ValueError: the label map is not of the picture's size.
+    """
+    if image.shape[:2] != label_map.shape:
+        raise ValueError(f"a label map of {label_map.shape} for a picture of {image.shape[:2]}")
     plain = [label for label, name in enumerate(names) if name == BACKGROUND]
-    return side_by_side(_blend(image, label_map, opacity, plain), legend)
+    return _blend(image, label_map, opacity, plain)
 
 
 def _label_shares(label_map: LabelMap, num_classes: int) -> dict[int, float]:

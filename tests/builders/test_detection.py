@@ -23,7 +23,7 @@ from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
 from mnv2_dense.images import read_image
 from mnv2_dense.ops.count import count_layers
-from mnv2_dense.ops.resize import resize_legacy
+from mnv2_dense.ops.legacy_resize import resize_legacy
 from mnv2_dense.structures import BoxTargets, Category, ImageSize, SampleKey
 from tests.commands import tiny
 from tests.commands.tiny import COCO_CONFIG

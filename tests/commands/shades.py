@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from typing_extensions import override
 
-from mnv2_dense.commands.column import Prediction, Predictor, Source
+from mnv2_dense.commands.prediction_kinds import Prediction, Predictor, Source
 from mnv2_dense.commands.whole_file import save_picture
 from mnv2_dense.images import read_image
 
@@ -31,7 +31,6 @@ class Shades(Predictor):
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
 
-    @override
     def see(self, image: np.ndarray) -> np.ndarray:
         return np.full_like(image, round(image.mean()))
 

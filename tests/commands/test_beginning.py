@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mnv2_dense.builders import Task, build_task
+from mnv2_dense.builders.opening import stored_config
 from mnv2_dense.commands.beginning import begin, network_of, start_from
-from mnv2_dense.commands.opening import stored_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import Category

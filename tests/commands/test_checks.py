@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from mnv2_dense.builders.opening import check_same_categories
 from mnv2_dense.commands.checks import (
     check_batch,
     check_machine,
 )
-from mnv2_dense.commands.opening import check_same_categories
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import Category
 from tests.commands.tiny import config_of, segmentation_config_of

@@ -26,7 +26,7 @@ from mnv2_dense.commands.classify import (
     open_classifier_checkpoint,
     parse_stored,
 )
-from mnv2_dense.commands.column import Source
+from mnv2_dense.commands.prediction_kinds import Source
 from mnv2_dense.config.classification import (
     ClassifierBackbone,
     ClassifierConfig,

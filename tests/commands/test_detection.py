@@ -6,17 +6,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from mnv2_dense.builders.detection import build_task, read_split
 from mnv2_dense.builders.parts import input_size
-from mnv2_dense.commands.column import Source
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.detection import DetectionColumn, detections_of
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.drawing import GAP
-from mnv2_dense.ops.resize import resize_legacy
+from mnv2_dense.ops.legacy_resize import resize_legacy
 from mnv2_dense.structures import Category, ImageSize
 from tests.commands.tiny import config_of
 
@@ -60,10 +58,9 @@ def test_a_split_is_described(index: DetectionIndex) -> None:
 
 
 @pytest.mark.parametrize("rule", ["bilinear", "legacy_bilinear"])
-def test_a_prediction_resizes_as_the_config_says(tmp_path: Path, rule: str) -> None:
+def test_a_picture_is_resized_as_the_config_says(rule: str) -> None:
     """The network is shown what evaluation would show it, rounded or not."""
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
     config = config_of(Path("data"), f"input.resize={rule}", "input.width=96")
     task = build_task(config, CATEGORIES).eval()
     shown: list[torch.Tensor] = []
@@ -73,7 +70,7 @@ def test_a_prediction_resizes_as_the_config_says(tmp_path: Path, rule: str) -> N
 
     task.network.register_forward_pre_hook(see)
     column = column_of(config, task, CATEGORIES)
-    column.predict(Source(tmp_path / "a.png", 1, "drawn"), tmp_path)
+    column.see(pixels)
     size = input_size(config)
     expected = resize_legacy(pixels, size)
     if rule == "bilinear":

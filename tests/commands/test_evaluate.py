@@ -179,6 +179,7 @@ def test_two_processes_count_every_image_once(evaluation: Path, best: Path, tmp_
     assert sorted(map(str, two)) == sorted(map(str, one))
 
 
+@pytest.mark.long
 def test_two_processes_name_bad_pictures_once(best: Path, shapes_set: Path, tmp_path: Path) -> None:
     """All pictures of the second process are bad, and none of the first one's."""
     data = tmp_path / "shapes"
@@ -281,6 +282,7 @@ def test_the_evaluation_section_changes_what_is_seen(
     assert (plain != changed).any()
 
 
+@pytest.mark.long
 def test_two_processes_count_every_pixel_once(
     segmentation_run: Path, segmenter: Path, tmp_path: Path
 ) -> None:

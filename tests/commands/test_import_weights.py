@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from mnv2_dense.backbone.mobilenet_v2 import MobileNetV2
+from mnv2_dense.builders.opening import open_checkpoint
 from mnv2_dense.commands.classify import build_transform
 from mnv2_dense.commands.import_weights import build, read_source
-from mnv2_dense.commands.opening import open_checkpoint
 from mnv2_dense.config.classification import ClassifierInput
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.importing.graphdef import read_graphdef

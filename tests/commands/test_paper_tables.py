@@ -48,6 +48,7 @@ def test_an_unknown_table_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice: '8'" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_figure_1_prints_its_numbers_and_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,8 @@ def weights(trained_run: Path) -> Path:
 
 def predict(weights: Path, out: Path, *sources: object, threshold: float = 0.01) -> Outcome:
     return run_tool(
-        "predict", *sources, "--weights", weights, "--out", out, "--score-threshold", threshold
+        *("predict", *sources, "--weights", weights, "--out", out),
+        *("--score-threshold", threshold, "--engine", "torch"),
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from mnv2_dense.cli import run_command
 from mnv2_dense.commands.outputs import JOB_FOLDER
-from mnv2_dense.commands.prediction_job import FAILED, LINES, SHOWN, Share
+from mnv2_dense.commands.prediction_end import FAILED, SHOWN
+from mnv2_dense.commands.prediction_job import LINES, Share
 from mnv2_dense.errors import UserError
 from tests.commands.shade_jobs import (
     count_lines,
@@ -100,7 +101,8 @@ def test_another_threshold_or_network_is_refused(
     trained_run: Path, shapes_set: Path, tmp_path: Path
 ) -> None:
     best, last = (trained_run / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
-    arguments = (shapes_set / "val2017", "--out", tmp_path / "out", "--weights")
+    options = ("--out", tmp_path / "out", "--engine", "torch")
+    arguments = (shapes_set / "val2017", *options, "--weights")
     run_tool("predict", *arguments, best, "training.threads=1").require_success()
     before = results(tmp_path / "out")
     run_tool("predict", *arguments, best, "--score-threshold", 0.3).require_success()

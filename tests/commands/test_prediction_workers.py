@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import psutil
 import pytest
 
-from mnv2_dense.commands.column import Source
+from mnv2_dense.commands.prediction_kinds import Source
 from mnv2_dense.commands.prediction_parts import Part, read_state
 from mnv2_dense.commands.prediction_workers import Task, predict_apart, predict_here
 from mnv2_dense.errors import UserError

@@ -5,7 +5,7 @@ import pytest
 
 from mnv2_dense.builders import build_task, read_split
 from mnv2_dense.builders.fingerprint import fingerprint
-from mnv2_dense.commands.opening import open_checkpoint
+from mnv2_dense.builders.opening import open_checkpoint
 from mnv2_dense.commands.resuming import Resumed
 from mnv2_dense.commands.same_run import check_resumable, count_images, describe_run
 from mnv2_dense.errors import UserError

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from mnv2_dense.builders.opening import open_checkpoint
 from mnv2_dense.builders.segmentation import read_split
-from mnv2_dense.commands.opening import open_checkpoint
 from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.drawing import GAP, READABLE_SIDE, class_palette
 from mnv2_dense.segmentation.index import SegmentationIndex

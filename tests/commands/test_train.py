@@ -87,7 +87,7 @@ def test_checkpoints_are_plain_data_and_say_what_they_are(trained_run: Path, nam
     assert len(card["categories"]) == 10
 
 
-@pytest.mark.parametrize("ema", ["null", "0.9"])
+@pytest.mark.parametrize("ema", [pytest.param("null", marks=pytest.mark.long), "0.9"])
 def test_final_metrics_are_those_of_the_best_checkpoint(
     shapes_set: Path, tmp_path: Path, ema: str
 ) -> None:
@@ -358,6 +358,7 @@ def test_a_config_is_needed() -> None:
     assert "a config is needed" in outcome.err
 
 
+@pytest.mark.long
 def test_two_processes_train(shapes_set: Path, tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "tools" / "train.py", CONFIG]
     command += [*tiny_overrides(shapes_set, tmp_path), "training.devices=2", "training.epochs=2"]
@@ -388,7 +389,7 @@ def test_one_image_per_step_where_the_norms_can_take_it(
 
 @pytest.mark.filterwarnings("ignore:The checkpoint was not created with WeightAveraging")
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
-@pytest.mark.parametrize("before", ["null", "0.9"])
+@pytest.mark.parametrize("before", [pytest.param("null", marks=pytest.mark.long), "0.9"])
 def test_the_average_can_be_switched_when_resuming(
     shapes_set: Path, tmp_path: Path, before: str
 ) -> None:

@@ -15,7 +15,7 @@ from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.images import read_image
-from mnv2_dense.ops.resize import resize_legacy
+from mnv2_dense.ops.legacy_resize import resize_legacy
 from mnv2_dense.structures import BoxTargets, DetectionSample, ImageSize, SampleKey
 from tests.detection.coco_folder import HEIGHT, WIDTH, Folder, content
 

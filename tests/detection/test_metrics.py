@@ -165,6 +165,7 @@ def _measure_a_share(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.long  # tests/commands/test_evaluate.py has the same of the command
 def test_two_processes_equal_one(annotation_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = annotation_file.parent
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))  # for the spawned processes

@@ -126,7 +126,7 @@ class Oracle(nn.Module):
         return DetectorOutputs(logits, deltas, self.anchors)
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("channels_last", [pytest.param(False, marks=pytest.mark.long), True])
 def test_training_lowers_the_loss_and_finds_the_boxes(
     tmp_path: Path, annotations: Path, channels_last: bool
 ) -> None:

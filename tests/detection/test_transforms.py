@@ -15,7 +15,7 @@ from mnv2_dense.detection.transforms import (
     Resize,
     TrainTransform,
 )
-from mnv2_dense.ops.resize import resize_legacy
+from mnv2_dense.ops.legacy_resize import resize_legacy
 from mnv2_dense.structures import ImageSize
 
 SIZE = ImageSize(320, 256)

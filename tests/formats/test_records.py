@@ -23,6 +23,7 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
+@pytest.mark.long
 def test_memory_does_not_hold_the_outlines(folder: Folder) -> None:
     outline = [[number + 1 / 3 for number in range(2000)]]
     data = content()

@@ -84,7 +84,7 @@ def imitate(truth: dict[str, Any], seed: int) -> tuple[list[Detections], tuple[C
     return found, categories
 
 
-@pytest.mark.parametrize("split", ["val2017", "train2017"])
+@pytest.mark.parametrize("split", ["val2017", pytest.param("train2017", marks=pytest.mark.long)])
 def test_real_annotations(shared: Path, tmp_path: Path, split: str) -> None:
     path = shared / "data" / "coco" / "annotations" / f"instances_{split}.json"
     truth = json.loads(path.read_text())

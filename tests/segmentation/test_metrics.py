@@ -138,6 +138,7 @@ def _measure_a_share(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.long  # tests/commands/test_evaluate.py has the same of the command
 def test_two_processes_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))  # for the spawned processes
     monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")

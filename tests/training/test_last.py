@@ -243,6 +243,7 @@ def run_until_step(folder: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 def test_ctrl_c_of_a_process_group_with_workers(tmp_path: Path) -> None:
     process = run_until_step(tmp_path, 0.05)
     os.killpg(process.pid, signal.SIGINT)

@@ -24,7 +24,7 @@ class Slow(TinyModule):
 
 class SlowDataset(TinyDataset):
     def __getitem__(self, key: SampleKey) -> tuple[Tensor, SampleKey]:
-        time.sleep(0.05)
+        time.sleep(0.15)  # Long beside a step, also on a machine that does other work.
         return super().__getitem__(key)
 
 

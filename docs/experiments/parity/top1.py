@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mnv2_dense.builders.opening import read_card
 from mnv2_dense.commands.classify import ImageClassifier, open_classifier_checkpoint, parse_stored
-from mnv2_dense.commands.opening import read_card
 from mnv2_dense.image_files import find_images
 from mnv2_dense.images import read_image
 from mnv2_dense.ops.checkpoint_file import read_checkpoint

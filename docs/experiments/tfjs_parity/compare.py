@@ -16,7 +16,7 @@ import torch
 
 from mnv2_dense.builders import Task
 from mnv2_dense.builders.detection import input_size
-from mnv2_dense.commands.opening import open_checkpoint
+from mnv2_dense.builders.opening import open_checkpoint
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.coding import decode_boxes
 from mnv2_dense.detection.transforms import EvalTransform

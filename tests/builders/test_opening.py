@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mnv2_dense.builders import build_task
-from mnv2_dense.commands.opening import check_kind, load_weights, open_checkpoint, stored_config
+from mnv2_dense.builders.opening import check_kind, load_weights, open_checkpoint, stored_config
 from mnv2_dense.config.schema import DetectionConfig, SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.task import SegmentationTask

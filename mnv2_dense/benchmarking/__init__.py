@@ -1,0 +1,1 @@
+"""How fast networks run here, beside other programs, in one interleaved run."""

@@ -1,0 +1,45 @@
+"""What figures were measured on."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+LIBRARIES = (
+    *("torch", "torchvision", "onnxruntime", "openvino", "ai-edge-litert"),
+    *("numpy", "opencv-python-headless", "pillow", "mnv2-dense"),
+)
+
+
+def describe_machine() -> dict[str, str | int | float]:
+    """Processor, cores, load, system, and versions of the libraries that are installed."""
+    described: dict[str, str | int | float] = {
+        "processor": _processor(),
+        "cores": _cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+    if hasattr(os, "getloadavg"):
+        described["load_before"] = round(os.getloadavg()[0], 2)
+    for library in LIBRARIES:
+        try:
+            described[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return described
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,123 @@
+"""Ratios of what was timed, beside what they should be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mnv2_dense.benchmarking.folder import ONE_BY_ONE, ONE_THREAD, WHOLE
+from mnv2_dense.benchmarking.interleaving import Timing
+from mnv2_dense.benchmarking.rows import (
+    ALONE,
+    EAGER,
+    FOLDED,
+    TFLITE,
+    THRESHOLDS,
+    TORCHVISION,
+    inside,
+    whole,
+)
+
+Timings = Mapping[str, Timing]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One line of the table.
+
+    Attributes:
+        name: What was divided by what.
+        value: Of the medians.
+        best: The same of each call's fastest.
+        target: What it should be; None where nothing is asked.
+        direction: Whether the target is the most or the least.
+    """
+
+    name: str
+    value: float
+    best: float
+    target: float | None = None
+    direction: Literal["at most", "at least"] = "at most"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the medians' ratio reaches the target."""
+        if self.target is None:
+            return None
+        return (
+            self.value <= self.target if self.direction == "at most" else self.value >= self.target
+        )
+
+
+def best_engine(timings: Timings, setting: object, engines: list[str]) -> str:
+    """The engine of the smallest median of the whole call."""
+    return min(engines, key=lambda engine: timings[whole(engine, setting)].median)
+
+
+def detector_ratios(timings: Timings, engines: list[str], threads: int) -> list[Ratio]:
+    """SSDLite's lines, by score threshold."""
+    found: list[Ratio] = []
+    for threshold, share in zip(THRESHOLDS, (0.10, 0.25), strict=True):
+        best = best_engine(timings, threshold, engines)
+        ours = whole(best, threshold)
+        peer = 0.45 if threads == 1 else 0.40
+        found.append(_divide(timings, ours, f"{TORCHVISION}, {threshold}", peer))
+        if ALONE in timings:
+            found.append(_divide(timings, ours, ALONE, 1.25))
+            found.append(_decoding_share(timings, threshold, share))
+    return [*found, _divide(timings, FOLDED, EAGER, 0.70)]
+
+
+def segmenter_ratios(
+    timings: Timings, engines: list[str], models: list[str], sizes: tuple[str, str]
+) -> list[Ratio]:
+    """DeepLabv3's lines, by the pictures' sizes; nothing is asked of the larger one.
+
+    Args:
+        timings: By call.
+        engines: Of the network in float32, as the peers' are.
+        models: Other files of it, as in 8 bits; for the TFLite runtime's file, which is in 8 bits.
+        sizes: Of the pictures.
+    """
+    found: list[Ratio] = []
+    for size, asked in zip(sizes, (True, False), strict=True):
+        ours = whole(best_engine(timings, size, engines), size)
+        best = whole(best_engine(timings, size, [*engines, *models]), size)
+        found.append(_divide(timings, ours, f"{TORCHVISION}, {size}", 0.35 if asked else None))
+        found.append(_divide(timings, ours, f"{TORCHVISION} by max(1), {size}", None))
+        for call, peer, target in ((best, TFLITE, 1.0), (ours, ALONE, 1.25)):
+            if peer in timings:
+                found.append(_divide(timings, call, peer, target if asked else None))
+    return [*found, _divide(timings, FOLDED, EAGER, 0.70)]
+
+
+def folder_ratios(timings: Timings, engine: str, threads: int) -> list[Ratio]:
+    """Pictures per second of a folder beside those of calls one by one.
+
+    The second line is what bounds the first: `threads` threads that never wait for each other.
+    """
+    name = f"pictures per second by {engine}: {WHOLE} / {ONE_BY_ONE}"
+    ratio = _divide(timings, ONE_BY_ONE, WHOLE, None)
+    ratios = [Ratio(name, ratio.value, ratio.best, 1.6, "at least")]
+    if ONE_THREAD in timings:
+        most = _divide(timings, ONE_BY_ONE, ONE_THREAD, None)
+        bound = f"the same, if {threads} threads shared the work of one without any loss"
+        ratios.append(Ratio(bound, threads * most.value, threads * most.best))
+    return ratios
+
+
+def _decoding_share(timings: Timings, threshold: float, target: float) -> Ratio:
+    """What the ONNX file takes longer than the network in it, as a share of the whole call."""
+    file, call = timings[inside(threshold)], timings[whole("onnx", threshold)]
+    alone = timings[ALONE]
+    return Ratio(
+        f"decoding and NMS as a share of: {whole('onnx', threshold)}",
+        (file.median - alone.median) / call.median,
+        (file.best - alone.best) / call.best,
+        target,
+    )
+
+
+def _divide(timings: Timings, first: str, second: str, target: float | None) -> Ratio:
+    one, other = timings[first], timings[second]
+    name = f"{first} / {second}"
+    return Ratio(name, one.median / other.median, one.best / other.best, target)

@@ -1,0 +1,120 @@
+"""Detectors and segmenters in a prediction job: what is drawn and noted of what they see."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from typing_extensions import override
+
+from mnv2_dense.commands.prediction_kinds import Failed, Prediction, Predictor, Source, attempt
+from mnv2_dense.commands.whole_file import save_picture
+from mnv2_dense.drawing import encode_label_map
+from mnv2_dense.errors import UserError
+from mnv2_dense.prediction.predictor import Failure
+from mnv2_dense.prediction.predictor import Predictor as Model
+from mnv2_dense.prediction.results import DetectionResult, SegmentationResult
+from mnv2_dense.prediction.sources import Item
+
+
+class ModelPredictor(Predictor):
+    """A network run by an engine.
+
+    Args:
+        model: Shows it pictures.
+        score_threshold: Of a detector: lowest score of a box.
+        batch: Pictures that it is shown together.
+    """
+
+    def __init__(self, model: Model, score_threshold: float, batch: int = 1) -> None:
+        self.model = model
+        self.score_threshold = score_threshold
+        self.batch = min(batch, model.manifest.batch or batch)
+        self.engine = model.engine.name
+        self.threads = model.stream_threads
+
+    @override
+    def predict(self, source: Source, out: Path) -> Prediction:
+        (found,) = self.predict_together([source], out)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    @override
+    def predict_together(self, sources: Sequence[Source], out: Path) -> list[Prediction | Failed]:
+        items = [Item(str(source.path)) for source in sources]
+        found = self.model.see_together(items, self.score_threshold)
+        return [
+            UserError(result.message)
+            if isinstance(result, Failure)
+            else attempt(partial(self.write, result, source, out))
+            for source, result in zip(sources, found, strict=True)
+        ]
+
+    @abstractmethod
+    def write(self, result: Any, source: Source, out: Path) -> Prediction:
+        """Draws what is seen in a picture, and notes it."""
+
+
+class DetectorPredictor(ModelPredictor):
+    """Draws boxes and notes COCO results."""
+
+    records_name = "detections.json"
+    result_folders = ("",)
+
+    @override
+    def write(self, result: DetectionResult, source: Source, out: Path) -> Prediction:
+        target = out / f"{source.name}.png"
+        save_picture(Image.fromarray(result.draw()), target)
+        found = result.to_coco(source.number)
+        records = [{**each, "file_name": source.path.name} for each in found]
+        return Prediction(f"{len(records)} boxes -> {target}", records)
+
+
+class SegmenterPredictor(ModelPredictor):
+    """Writes label maps and overlays, and notes the shares of the classes."""
+
+    records_name = "shares.json"
+    result_folders = ("label_maps", "overlays")
+
+    @override
+    def write(self, result: SegmentationResult, source: Source, out: Path) -> Prediction:
+        return write_label_map(result, source, out)
+
+
+def show_model(model: Model, score_threshold: float, batch: int = 1) -> ModelPredictor:
+    """The network as a job takes it, by its task."""
+    detects = model.manifest.task == "detection"
+    return (DetectorPredictor if detects else SegmenterPredictor)(model, score_threshold, batch)
+
+
+def check_options(task: str, weights: str, score_threshold: float | None, top: int | None) -> None:
+    """Refuses options that are for another kind of network.
+
+    Raises:
+        UserError: One is given.
+    """
+    kind = "detector" if task == "detection" else "segmenter"
+    if top is not None:
+        raise UserError(f"--top is for classifiers; {weights} is a {kind}")
+    if score_threshold is not None and kind == "segmenter":
+        raise UserError(f"--score-threshold is for detectors; {weights} is a {kind}")
+
+
+def write_label_map(result: SegmentationResult, source: Source, out: Path) -> Prediction:
+    """Writes the label map of a picture and how it lies on it, and notes its shares."""
+    target = out / "label_maps" / f"{source.name}.png"
+    save_picture(encode_label_map(result.label_map), target)
+    overlay = Image.fromarray(result.draw())
+    save_picture(overlay, out / "overlays" / f"{source.name}.png")
+    shares = result.shares
+    record = {
+        "file_name": str(source.path),
+        "label_map": str(target.relative_to(out)),
+        "width": result.size.width,
+        "height": result.size.height,
+        "shares": shares,
+    }
+    return Prediction(f"{', '.join(list(shares)[:3])} -> {target}", [record])

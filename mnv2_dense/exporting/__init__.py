@@ -1,0 +1,1 @@
+"""Networks written for other engines, int8 too, and compared with what they came from."""

@@ -1,0 +1,131 @@
+"""Models opened by the best engine: a checkpoint is converted for it, in memory."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from mnv2_dense.errors import UserError
+from mnv2_dense.prediction import loading
+from mnv2_dense.prediction.loading import CONVERTED, Opener, assemble, engine_class, is_exported
+from mnv2_dense.prediction.predictor import Predictor
+
+LIBRARIES = ("onnx", "onnxscript")
+"""That a conversion needs beside the engine's own."""
+COMPARED = 2
+"""Pictures that a conversion is compared with PyTorch on: enough to see a wrong operation."""
+
+_log = logging.getLogger(__name__)
+# PyTorch's exporter and its number of threads belong to the whole process.
+_converting = threading.Lock()
+
+
+def load(
+    path: str | Path,
+    engine: str | None = None,
+    *,
+    threads: int | None = None,
+    device: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Predictor:
+    """Opens a checkpoint or an exported model, to show pictures to it.
+
+    Args:
+        path: A checkpoint of a run, or what `tools/export.py` wrote: `.onnx`, `.xml` (OpenVINO),
+            `.tflite` or `.pt2` (torch.export).
+        engine: `onnx` (ONNX Runtime), `openvino`, `litert`, `torch_export` or `torch`; by default
+            the best one for the file that is installed. For the first two a checkpoint is
+            converted, which takes about a second, and compared with PyTorch.
+        threads: That the network runs on, and that a stream is shared by; by default
+            `OMP_NUM_THREADS`, else one per core.
+        device: Of a checkpoint: where torch runs it, as `cuda`; the CPU by default.
+        overrides: Changes to the config of a checkpoint, `key.path=value`.
+
+    Raises:
+        UserError: The file is missing, damaged or of no known kind, the engine does not open such
+            files or is not installed, or an argument is not allowed.
+    """
+    path = Path(path)
+    open_as_it_is = partial(loading.load, path, threads=threads, device=device, overrides=overrides)
+    if not path.is_file() or is_exported(path):
+        return open_as_it_is(engine)
+    if engine in CONVERTED and str(device or "cpu") != "cpu":
+        raise UserError(f"{path}: device={device} is for engine=torch; {engine} runs on the CPU")
+    if engine in CONVERTED:
+        loading.choose_engine(path, engine)
+        _check_libraries(path, engine)
+        with _converting:
+            return _convert(path, engine, threads, overrides)
+    best = _best() if engine is None and str(device or "cpu") == "cpu" else None
+    if best is not None:
+        try:
+            with _converting:
+                return _convert(path, best, threads, overrides)
+        except NotConvertedError as error:
+            _log.warning("%s; PyTorch runs it", error)
+    return open_as_it_is("torch" if engine is None else engine)
+
+
+class NotConvertedError(UserError):
+    """A network that another engine cannot run, or runs to other results."""
+
+
+def _best() -> str | None:
+    """The first engine that checkpoints can be converted for here."""
+    if any(find_spec(library) is None for library in LIBRARIES):
+        return None
+    installed = (name for name in CONVERTED if find_spec(loading.ENGINES[name].library))
+    return next(installed, None)
+
+
+def _check_libraries(path: Path, engine: str) -> None:
+    missing = [library for library in LIBRARIES if find_spec(library) is None]
+    if missing:
+        raise UserError(
+            f"{path}: engine={engine} of a checkpoint needs {missing[0]}, which is not installed; "
+            "pip install 'mnv2-dense[onnx]'"
+        )
+
+
+def _convert(path: Path, engine: str, threads: int | None, overrides: Sequence[str]) -> Predictor:
+    """A checkpoint brought to an engine.
+
+    Raises:
+        NotConvertedError: It cannot be, or computes something else there.
+        UserError: The checkpoint cannot be opened, or the threads are not allowed.
+    """
+    # What reads checkpoints and writes graphs takes seconds to import.
+    import torch
+
+    from mnv2_dense.exporting.onnx_file import build_model
+    from mnv2_dense.exporting.pictures import draw_pictures
+    from mnv2_dense.exporting.verify import verify
+    from mnv2_dense.prediction.torch_engine import TorchEngine
+
+    count = loading.check_threads(threads)
+    before = torch.get_num_threads()
+    reference = TorchEngine(path, overrides=overrides, threads=count)
+    manifest = replace(reference.manifest, dynamic_size=False)
+    try:
+        content = build_model(reference.deployed, manifest).SerializeToString()
+        opener: Opener = partial(engine_class(engine), path, content=content)
+        verification = verify(opener(threads=count), reference, draw_pictures(manifest, COMPARED))
+    except Exception as error:  # Of two exporters and a runtime; PyTorch can still run it.
+        raise NotConvertedError(f"{path}: not converted for {engine}: {error}") from error
+    finally:
+        torch.set_num_threads(before)
+    if not verification.counted:
+        raise NotConvertedError(
+            f"{path}: not converted for {engine}: the network sees nothing in drawn pictures, by "
+            "which it could be compared with PyTorch"
+        )
+    if not verification.same:
+        raise NotConvertedError(
+            f"{path}: not converted for {engine}: only {verification.equal:.3%} of its "
+            f"{verification.unit} would be those of PyTorch"
+            + (f", its logits differing by {verification.noise:.2g}" if verification.noise else "")
+        )
+    return assemble(engine, opener, count)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mnv2_dense.benchmarking.random_weights import fit_candidates, fit_norms, set_candidates
+from mnv2_dense.errors import UserError
+
+ANCHORS, SLOTS, SIDE, DEPTH = 2, 5, 12, 8
+WANTED = {0.01: 400, 0.3: 30}
+
+
+class Head(nn.Module):
+    """Class logits of one level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.branch = nn.Sequential(
+            nn.Conv2d(DEPTH, DEPTH, 3, groups=DEPTH), nn.Conv2d(DEPTH, ANCHORS * SLOTS, 1)
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.branch(features).permute(0, 2, 3, 1).reshape(1, -1, SLOTS)
+
+
+def test_a_head_gives_the_wanted_candidates() -> None:
+    head, features = Head(), torch.randn(1, DEPTH, SIDE + 2, SIDE + 2)
+    with torch.no_grad():
+        set_candidates([head.branch], head(features), WANTED)
+        scores = head(features).softmax(-1)[..., 1:]
+    for score, count in WANTED.items():
+        assert int((scores >= score).sum()) == pytest.approx(count, rel=0.2)
+
+
+def test_a_picture_that_is_the_same_everywhere_is_refused() -> None:
+    with pytest.raises(UserError, match="give another one"):
+        fit_candidates(np.tile([0.0, 1.0, -1.0], (4000, 1)), WANTED)
+
+
+def test_norms_are_fitted_to_the_picture() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3))
+    images = 5 + 3 * torch.randn(2, 3, 16, 16)
+    fit_norms(network, images)
+    with torch.no_grad():
+        values = network(images)
+    assert not network.training
+    assert values.mean().abs() < 0.01
+    assert values.std() == pytest.approx(1, abs=0.01)
+    assert all(each.momentum == 0.1 for each in network if isinstance(each, nn.BatchNorm2d))

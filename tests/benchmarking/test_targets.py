@@ -1,0 +1,109 @@
+from dataclasses import replace
+from unittest.mock import ANY
+
+import pytest
+
+from mnv2_dense.benchmarking.folder import ONE_BY_ONE, ONE_THREAD, WHOLE
+from mnv2_dense.benchmarking.interleaving import Timing
+from mnv2_dense.benchmarking.report import Section
+from mnv2_dense.benchmarking.rows import ALONE, EAGER, FOLDED, TFLITE, inside, whole
+from mnv2_dense.benchmarking.targets import (
+    Ratio,
+    best_engine,
+    detector_ratios,
+    folder_ratios,
+    segmenter_ratios,
+)
+
+
+def timings_of(**milliseconds: float) -> dict[str, Timing]:
+    return {name: Timing((value / 2000, value / 1000, 1.0)) for name, value in milliseconds.items()}
+
+
+DETECTION = timings_of(
+    **{
+        **{
+            whole("torch", 0.3): 40,
+            whole("onnx", 0.3): 20,
+            inside(0.3): 19,
+            "torchvision, 0.3": 60,
+        },
+        **{whole("torch", 0.01): 20, whole("onnx", 0.01): 25, inside(0.01): 24},
+        **{"torchvision, 0.01": 100, ALONE: 18, EAGER: 50, FOLDED: 30},
+    }
+)
+
+
+def test_the_best_engine_is_compared() -> None:
+    assert best_engine(DETECTION, 0.3, ["torch", "onnx"]) == "onnx"
+    assert best_engine(DETECTION, 0.01, ["torch", "onnx"]) == "torch"
+
+
+def test_detection_beside_its_targets() -> None:
+    ratios = detector_ratios(DETECTION, ["torch", "onnx"], threads=2)
+    found = [(round(each.value, 4), each.target, each.met) for each in ratios]
+    assert found == [
+        (0.3333, 0.40, True),
+        (1.1111, 1.25, True),
+        (0.05, 0.10, True),  # (19 - 18) / 20
+        (0.2, 0.40, True),
+        (1.1111, 1.25, True),
+        (0.24, 0.25, True),  # (24 - 18) / 25
+        (0.6, 0.70, True),
+    ]
+    assert detector_ratios(DETECTION, ["torch", "onnx"], threads=1)[0].target == 0.45
+
+
+def test_without_onnx_runtime_its_lines_are_left_out() -> None:
+    some = {name: each for name, each in DETECTION.items() if "ONNX" not in name}
+    assert [each.target for each in detector_ratios(some, ["torch"], 2)] == [0.40, 0.40, 0.70]
+
+
+def test_segmentation_beside_its_targets() -> None:
+    timings = timings_of(
+        **{
+            **{
+                whole("onnx", "5x4"): 80,
+                whole("int8.onnx", "5x4"): 60,
+                "torchvision, 5x4": 200,
+                "torchvision by max(1), 5x4": 160,
+            },
+            **{
+                whole("onnx", "9x8"): 90,
+                whole("int8.onnx", "9x8"): 95,
+                "torchvision, 9x8": 300,
+                "torchvision by max(1), 9x8": 180,
+            },
+            **{ALONE: 70, TFLITE: 75, EAGER: 100, FOLDED: 80},
+        }
+    )
+    ratios = segmenter_ratios(timings, ["onnx"], ["int8.onnx"], ("5x4", "9x8"))
+    asked = [(round(each.value, 3), each.target, each.met) for each in ratios if each.target]
+    assert asked == [
+        (0.4, 0.35, False),
+        (0.8, 1.0, True),  # 60 / 75: its file is in 8 bits, too
+        (1.143, 1.25, True),
+        (0.8, 0.7, False),
+    ]
+    assert [each.met for each in ratios if "9x8" in each.name] == [None] * 4
+
+
+@pytest.mark.parametrize(("folder", "met"), [(500, True), (700, False)])
+def test_a_folder_is_to_be_faster(folder: float, met: bool) -> None:
+    timings = timings_of(**{ONE_BY_ONE: 1000, WHOLE: folder, ONE_THREAD: 800})
+    ratio, most = folder_ratios(timings, "onnx", threads=2)
+    assert ratio.value == pytest.approx(1000 / folder)
+    assert ratio.met is met
+    assert most.value == pytest.approx(2.5)  # each of two threads does half of the 800
+    del timings[ONE_THREAD]
+    assert folder_ratios(timings, "torch", threads=2) == [replace(ratio, name=ANY)]
+
+
+def test_the_report_says_what_was_missed() -> None:
+    ratios = [Ratio("slow / fast", 2.0, 1.9, 1.25), Ratio("fast / slow", 0.5, 0.4)]
+    section = Section("Title", timings_of(slow=2, fast=1), ratios, ["a note"])
+    lines = section.lines()
+    assert lines[1:3] == ["Title", "  a note"]
+    assert any(line.split() == ["2.0", "1.0", "slow"] for line in lines)
+    assert lines[-2].split()[:6] == ["2.000", "1.900", "at", "most", "1.25", "MISSED"]
+    assert [each["met"] for each in section.as_dict()["ratios"]] == [False, None]

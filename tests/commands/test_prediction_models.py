@@ -1,0 +1,118 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnv2_dense.commands import predict as command
+from mnv2_dense.commands.outputs import JOB_FOLDER
+from mnv2_dense.prediction.predictor import Predictor
+from tests.commands.tiny import Outcome, read_json, run_tool
+from tests.prediction.networks import SIZE, Brightness, Colors
+
+COUNT = 6
+
+
+@pytest.fixture(params=["detection", "segmentation"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    return Brightness() if request.param == "detection" else Colors()
+
+
+@pytest.fixture
+def model(tmp_path: Path, engine: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is opened as an engine by hand."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"by hand")
+
+    def load(path: str, name: str | None, *, threads: int | None) -> Predictor:
+        return Predictor(engine, threads or 2)
+
+    monkeypatch.setattr(command, "load", load)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures of rising brightness; the third one is broken."""
+    (tmp_path / "in").mkdir()
+    for number in range(COUNT):
+        shade = (10, 40 * number, 20)
+        Image.new("RGB", SIZE[::-1], shade).save(tmp_path / "in" / f"{number}.png")
+    broken = tmp_path / "in" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    return tmp_path / "in"
+
+
+def predict(model: Path, out: Path, *arguments: object) -> Outcome:
+    return run_tool("predict", *arguments, "--weights", model, "--out", out)
+
+
+@pytest.mark.parametrize("options", [(), ("--batch", 4), ("--threads", 3)])
+def test_a_folder_by_an_exported_model(
+    model: Path, folder: Path, tmp_path: Path, engine: Any, options: tuple[object, ...]
+) -> None:
+    """The network runs several pictures at once, and the results are in order."""
+    out = tmp_path / "out"
+    outcome = predict(model, out, folder, "--json-lines", *options)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith(f"error: 1 of {COUNT} pictures failed: {folder / '2.png'}: ")
+    assert "of 6 pictures, seen by by hand\n" in outcome.out
+    detects = isinstance(engine, Brightness)
+    name = "detections" if detects else "shares"
+    records = read_json(out / f"{name}.json")
+    lines = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
+    assert [line["image_id"] for line in lines] == [0, 1, 3, 4, 5]
+    assert [record for line in lines for record in line["records"]] == records
+    given = [Path(record["file_name"]).stem for record in records]
+    assert given == (["3", "4", "5"] if detects else ["0", "1", "3", "4", "5"])
+    if detects:  # from 0.3
+        assert [round(record["score"] * 255) for record in records] == [120, 160, 200]
+    else:
+        assert [list(record["shares"]) for record in records] == [["blue"], *[["green"]] * 4]
+        with Image.open(out / "label_maps" / "5.png") as drawn:
+            assert (np.asarray(drawn) == 1).all()
+
+
+def test_patterns_and_overrides(model: Path, folder: Path, tmp_path: Path) -> None:
+    outcome = predict(model, tmp_path / "out", f"{folder}/[35].png").require_success()
+    assert "records of 2 pictures" in outcome.out
+    outcome = predict(model, tmp_path / "a", folder, "input.height=64")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "input.height=64: an exported model cannot be changed" in outcome.err
+    outcome = predict(model, tmp_path / "a", folder, "--top", 3)
+    assert f"--top is for classifiers; {model} is a " in outcome.err
+    assert not (tmp_path / "a").exists()
+
+
+def test_json_lines_replace_no_file_of_the_users(
+    model: Path, folder: Path, tmp_path: Path, engine: Any
+) -> None:
+    name = "detections.jsonl" if isinstance(engine, Brightness) else "shares.jsonl"
+    (tmp_path / name).write_text("mine")
+    outcome = predict(model, tmp_path, folder, "--json-lines")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert (tmp_path / name).read_text() == "mine"
+    assert not (tmp_path / JOB_FOLDER).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--threads", 0], "--threads is at least 1, not 0"),
+        (["--batch", 0], "--batch is at least 1, not 0"),
+    ],
+)
+def test_options_out_of_range(tmp_path: Path, arguments: list[object], words: str) -> None:
+    outcome = predict(tmp_path / "model.onnx", tmp_path / "out", tmp_path, *arguments)
+    assert outcome.code == 2
+    assert words in outcome.err
+
+
+def test_an_engine_that_opens_no_checkpoints(trained_run: Path, tmp_path: Path) -> None:
+    weights = trained_run / "checkpoints" / "best.ckpt"
+    outcome = predict(weights, tmp_path / "out", tmp_path, "--engine", "litert")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    words = f"error: {weights}: a checkpoint is opened by torch or onnx or openvino, not by litert"
+    assert words in outcome.err
