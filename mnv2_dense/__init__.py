@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mnv2_dense.prediction.predictor import Predictor
 
-# albumentations asks the network for a newer version at import unless this is set.
+# albumentations asks the network for a newer version at import unless this is set; ONNX Runtime
+# reports its use over it, and keeps a file for that among the temporary ones.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

@@ -13,7 +13,15 @@ from PIL import Image
 from tests.serving.networks import KnownDetector, KnownSegmenter, served
 
 pytest.importorskip("playwright", reason="playwright is not installed")
-from playwright.sync_api import Browser, FileChooser, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    FileChooser,
+    JSHandle,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 LIMIT = 50_000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -184,6 +192,79 @@ def test_bad_pictures_have_a_message_and_the_next_one_is_shown(
     detector.upload(picture)
     expect(page.locator("#shown")).to_have_text("3 of 4 boxes shown")
     expect(error).to_be_hidden()
+
+
+def test_the_smallest_picture_can_be_seen(segmenter: Window, tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    Image.new("RGB", (1, 1), "red").save(path)
+    segmenter.upload(path)
+    page = segmenter.page
+    expect(page.locator("#caption")).to_have_text("one.png, 1 x 1")
+    expect(page.locator("#shown")).to_have_text("Nothing but background was found in this picture.")
+    expect(page.locator("#classes .name")).to_have_text(["background"])
+    assert segmenter.pixels().shape == (160, 160, 4)
+    assert segmenter.complaints == []
+
+
+def test_what_is_seen_is_saved_under_the_pictures_name(detector: Window, picture: Path) -> None:
+    detector.upload(picture)
+    expect(detector.page.locator("#shown")).to_have_text("3 of 4 boxes shown")
+    with detector.page.expect_download() as download:
+        detector.page.get_by_role("button", name="Save as PNG").press("Enter")
+    assert download.value.suggested_filename == "gray_seen.png"
+    saved = np.asarray(Image.open(download.value.path()))
+    np.testing.assert_array_equal(saved, detector.pixels())
+
+
+def test_what_is_dropped_but_no_file_is_said(detector: Window) -> None:
+    detector.page.locator("#drop").dispatch_event("drop", {"dataTransfer": dropped(detector, [])})
+    expect(detector.page.locator("#error")).to_contain_text("What was dropped is no file")
+
+
+def test_a_file_that_is_dropped_is_looked_at(detector: Window, picture: Path) -> None:
+    content = list(picture.read_bytes())
+    detector.page.locator("#drop").dispatch_event(
+        "drop", {"dataTransfer": dropped(detector, content)}
+    )
+    expect(detector.page.locator("#shown")).to_have_text("3 of 4 boxes shown")
+    expect(detector.page.locator("#caption")).to_have_text("dropped.png, 256 x 256")
+
+
+def dropped(window: Window, content: list[int]) -> JSHandle:
+    """A file of these bytes as a drop brings it, or none."""
+    return window.page.evaluate_handle(
+        """content => {
+            const transfer = new DataTransfer();
+            const file = new File([new Uint8Array(content)], "dropped.png", { type: "image/png" });
+            if (content.length) transfer.items.add(file);
+            return transfer;
+        }""",
+        content,
+    )
+
+
+def test_a_phone_is_not_scrolled_sideways_and_sees_a_message(
+    browser: Browser, detector_address: str, picture: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    with browser.new_page(viewport={"width": 360, "height": 640}) as page:
+        window = Window(page, detector_address)
+        window.upload(picture)
+        expect(page.locator("#shown")).to_have_text("3 of 4 boxes shown")
+        page.get_by_text("Boxes as a table").click()
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(page.locator("#drop")).not_to_be_in_viewport()
+        page.locator("#file").set_input_files(bad)
+        expect(page.locator("#error")).to_be_in_viewport()
+
+
+def test_a_page_without_its_server_says_so(tab: Page, detector_address: str) -> None:
+    tab.route("**/model", lambda route: route.abort())
+    tab.goto(detector_address)
+    expect(tab.locator("#error")).to_contain_text("The server does not say what its network is")
+    tab.unroute("**/model")
 
 
 def test_a_server_that_has_gone_is_said(tab: Page, picture: Path) -> None:

@@ -12,6 +12,30 @@ HELP = """what is measured:
   formats   score, size and time of a checkpoint in every format, float32 and int8
 
 `benchmark.py predict --help` and `benchmark.py formats --help` say more."""
+PREDICT_HELP = """No checkpoint and no data are needed: the networks have random weights, fitted so
+that decoding has as much to do as with trained ones. It takes some ten minutes on two
+cores.
+
+lines of the tables, in milliseconds:
+  ours by ENGINE, ...          a decoded picture to boxes (at a score threshold), or to the label
+                               map (of a picture of that size): resizing, network, decoding
+  torchvision, ...             the same by ssdlite320_mobilenet_v3_large or
+                               deeplabv3_mobilenet_v3_large; "by max(1)": with a faster argmax
+  ONNX file alone, ...         the exported file, on a picture that is resized already
+  ONNX Runtime, network alone  bare ONNX Runtime: no resizing, decoding, NMS or up-sampling
+  TFLite runtime               the file of --tflite, on a prepared input
+  eager, folded network        plain PyTorch up to the raw outputs: as trained, and with batch norms
+                               folded, channels last
+
+Then the ratios of medians, and of each call's fastest, beside their targets ("reached", "MISSED"; a
+missed one does not change the exit code, 0). On a machine that does other work, too, only ratios
+mean something, and only with tens of repetitions. An engine whose library is not installed is named
+as left out; pip install 'mnv2-dense[onnx]', [openvino] or [litert] adds it.
+
+examples:
+  python tools/benchmark.py predict
+  python tools/benchmark.py predict --task detection --threads 1 --out figures.json
+  python tools/benchmark.py predict --task segmentation --models int8.onnx --pictures FOLDER"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +56,20 @@ def measure_prediction(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "benchmark.py predict",
         description="Time whole calls of SSDLite 320 and DeepLabv3 513 with every engine that is "
-        "installed, beside torchvision, ONNX Runtime and the TFLite runtime, in one interleaved "
-        "run of batch 1; then a folder of pictures, and the start of a process.",
+        "installed,\nbeside torchvision, ONNX Runtime and the TFLite runtime, in one interleaved "
+        "run of batch 1;\nthen a folder of pictures, and the start of a process.",
+        epilog=PREDICT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_counts(parser)
-    parser.add_argument("--engines", nargs="+", help="only these (default: all installed)")
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="only these of onnx, openvino, litert, torch_export, torch (default: all installed); "
+        "bare ONNX Runtime is timed if onnx is among them",
+    )
     parser.add_argument("--task", choices=("detection", "segmentation"), help="default: both")
     parser.add_argument(
         "--models",
@@ -44,15 +77,26 @@ def measure_prediction(arguments: Sequence[str]) -> int:
         type=Path,
         default=[],
         metavar="FILE",
-        help="exported files to time too, as int8 ones, beside the network of their task and input",
+        help="files of tools/export.py to time too, as those of --int8, beside the network of "
+        "their task and input (320x320 or 513x513)",
     )
     parser.add_argument(
-        "--tflite", type=Path, metavar="FILE", help="time the TFLite runtime on this file, too"
+        "--tflite",
+        type=Path,
+        metavar="FILE",
+        help="a segmenter of 513x513 of any origin, to time the TFLite runtime alone on, from its "
+        "input to its output; meant is the authors' deeplabv3_mnv2_pascal_quant.tflite",
     )
     parser.add_argument(
-        "--pictures", type=Path, metavar="FOLDER", help="pictures to use (default: drawn ones)"
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="the first 64 pictures below it are used, the first one for single calls (default: "
+        "drawn ones)",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for all figures")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="JSON file for all figures, replaced if there"
+    )
     options = parser.parse_args(arguments)
     check_counts(parser, options)
     return run_command(lambda: run_prediction(options))
@@ -60,20 +104,9 @@ def measure_prediction(arguments: Sequence[str]) -> int:
 
 def run_prediction(options: argparse.Namespace) -> None:
     """Times prediction."""
-    from mnv2_dense.commands.benchmark import TASKS, Wanted, benchmark_predict
+    from mnv2_dense.commands.benchmark import Wanted, benchmark_predict
 
-    benchmark_predict(
-        Wanted(
-            threads=options.threads,
-            repetitions=options.repetitions,
-            engines=tuple(options.engines or ()),
-            tasks=TASKS if options.task is None else (options.task,),
-            models=tuple(options.models),
-            tflite=options.tflite,
-            pictures=options.pictures,
-            out=options.out,
-        )
-    )
+    benchmark_predict(Wanted(**vars(options)))
 
 
 def measure_formats(arguments: Sequence[str]) -> int:
@@ -107,14 +140,7 @@ def run_formats(options: argparse.Namespace) -> None:
     """Tables the formats of a checkpoint."""
     from mnv2_dense.commands.format_table import compare_formats
 
-    compare_formats(
-        options.checkpoint,
-        options.overrides,
-        calibration=options.calibration,
-        out=options.out,
-        threads=options.threads,
-        repetitions=options.repetitions,
-    )
+    compare_formats(**vars(options))
 
 
 def add_counts(parser: argparse.ArgumentParser) -> None:

@@ -42,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "best one for the file that is installed)",
     )
     parser.add_argument(
+        "--device",
+        help="of a checkpoint that PyTorch runs: where, as cuda or cuda:1 (default: the CPU)",
+    )
+    parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or cores)"
     )
     parser.add_argument(
@@ -95,17 +99,22 @@ def run(options: argparse.Namespace) -> None:
     """Does what the options ask for."""
     from mnv2_dense.commands.predict import predict
     from mnv2_dense.commands.prediction_job import Share
+    from mnv2_dense.commands.prediction_options import Options
 
-    predict(
-        options.pictures,
-        options.overrides,
+    network = Options(
         weights=options.weights,
-        out=options.out,
+        overrides=options.overrides,
         score_threshold=options.score_threshold,
         top=options.top,
         engine=options.engine,
+        device=options.device,
         threads=options.threads,
         batch=options.batch,
+    )
+    predict(
+        options.pictures,
+        network,
+        out=options.out,
         processes=options.processes,
         share=Share(*options.shard),
         json_lines=options.json_lines,

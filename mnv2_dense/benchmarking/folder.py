@@ -1,6 +1,6 @@
 """Pictures in files: one call for the whole folder beside a call for each of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ def draw_picture(width: int, height: int) -> Picture:
 
 
 def measure_folder(
-    predictor: Predictor, single: Predictor | None, paths: list[Path], repetitions: int
+    predictor: Predictor, single: Predictor | None, paths: Sequence[Path], repetitions: int
 ) -> dict[str, Timing]:
     """Times the ways to predict all of the pictures, JPEG decoding included.
 

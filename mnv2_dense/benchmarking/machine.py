@@ -5,6 +5,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import cv2
+import torch
+
 LIBRARIES = (
     *("torch", "torchvision", "onnxruntime", "openvino", "ai-edge-litert"),
     *("numpy", "opencv-python-headless", "pillow", "mnv2-dense"),
@@ -27,6 +30,12 @@ def describe_machine() -> dict[str, str | int | float]:
         except PackageNotFoundError:
             continue
     return described
+
+
+def use_threads(threads: int) -> None:
+    """Sets the threads of PyTorch and OpenCV, which belong to the whole process."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
 
 
 def _processor() -> str:

@@ -3,14 +3,16 @@
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
 
 PROCESSES = 3
 """Of each engine; the median counts."""
-_SECONDS = 300
 _SCRIPT = """
 import sys
 from mnv2_dense import load
@@ -18,6 +20,14 @@ weights, engine, threads, picture = sys.argv[1:]
 load(weights, engine or None, threads=int(threads)).predict(picture)
 print("torch" in sys.modules, flush=True)
 """
+
+
+class _Start(NamedTuple):
+    """Seconds to the first result; what was printed then, if anything; the last error line."""
+
+    seconds: float
+    output: str
+    problem: str
 
 
 def measure_startup(
@@ -30,16 +40,24 @@ def measure_startup(
     """
     command = [sys.executable, "-W", "ignore", "-c", _SCRIPT]
     command += [str(weights), engine or "", str(threads), str(picture)]
-    seconds: list[float] = []
-    output = ""
-    for _ in range(PROCESSES):
+    starts = [_start(command) for _ in range(PROCESSES)]
+    _, output, problem = starts[-1]
+    if not all(start.output for start in starts):
+        raise UserError(f"{weights}: a process that was to start with it failed: {problem}")
+    return statistics.median(start.seconds for start in starts), output == "True"
+
+
+def _start(command: Sequence[str]) -> _Start:
+    """Runs a process; how long it takes to end does not count."""
+    with tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
             assert process.stdout is not None
-            output = process.stdout.readline()
-            seconds.append(time.perf_counter() - start)
-            if process.wait(_SECONDS) or not output:
-                raise UserError(f"{weights}: the process that was to start with it failed")
-    return statistics.median(seconds), output.strip() == "True"
+            try:
+                output = process.stdout.readline().strip()
+                seconds = time.perf_counter() - start
+                process.wait()
+            finally:
+                process.kill()  # Where this one is stopped, as by Ctrl-C.
+        errors.seek(0)
+        return _Start(seconds, output, "".join(errors.readlines()[-1:]).strip())

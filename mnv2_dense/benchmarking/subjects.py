@@ -1,6 +1,6 @@
 """The networks that are measured, as files for every engine that is installed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mnv2_dense.benchmarking.random_weights import fit_norms, set_candidates
+from mnv2_dense.benchmarking.random_weights import fit_norms, set_candidates, set_mixture
+from mnv2_dense.benchmarking.settings import DETECTED
 from mnv2_dense.builders import Task, build_task
-from mnv2_dense.builders.parts import input_size
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config, DetectionConfig
 from mnv2_dense.detection.network import Detector
@@ -24,35 +24,10 @@ from mnv2_dense.prediction.loading import load
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.network import Deployed, deploy, describe
 from mnv2_dense.prediction.predictor import Predictor
+from mnv2_dense.prediction.preparing import fits, pad_picture, resize_picture, shrink_picture
+from mnv2_dense.segmentation.head import DeepLabV3Head
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.checkpoint_io import CARD, AtomicCheckpointIO
-
-DETECTED = 90
-"""Classes of detectors, as torchvision counts COCO's."""
-DETECTOR: dict[str, Any] = {
-    "task": "detection",
-    "name": "ssdlite_320",
-    "data": {"root": "none", "num_classes": DETECTED},
-    "input": {"height": 320, "width": 320},
-}
-SEGMENTER: dict[str, Any] = {
-    "task": "segmentation",
-    "name": "deeplabv3_513",
-    "data": {
-        "root": "none",
-        "train_images": "train",
-        "train_masks": "train_masks",
-        "val_images": "val",
-        "val_masks": "val_masks",
-        "classes": [f"class {number}" for number in range(21)],
-    },
-    "input": {"height": 513, "width": 513},
-    "backbone": {"output_stride": 16},
-    "head": {"aspp": "none"},
-    # One run of the network, as the peers: not a window per 513 pixels.
-    "evaluation": {"large_pictures": "shrink"},
-}
-"""The paper's light head, of Table 7."""
 
 
 class Opened(NamedTuple):
@@ -123,7 +98,7 @@ class Subject:
 
 
 def make_subject(
-    settings: dict[str, Any], picture: Picture, folder: Path, engines: Sequence[str]
+    settings: Mapping[str, Any], picture: Picture, folder: Path, engines: Sequence[str]
 ) -> Subject:
     """Builds a network, and writes its checkpoint and a file for each of the engines.
 
@@ -135,8 +110,8 @@ def make_subject(
     """
     config = parse_config(settings)
     task, categories = _build(config)
-    fit_to_picture(task, picture, input_size(config))
     manifest = describe(config, categories, dynamic_size=False)
+    fit_to_picture(task, prepare(picture, manifest))
     subject = Subject(task, manifest, folder)
     AtomicCheckpointIO().save_checkpoint(
         {"state_dict": task.state_dict(), CARD: task.card}, subject.checkpoint
@@ -156,15 +131,34 @@ def _build(config: Config) -> tuple[Task, list[Category]]:
     return build_task(config, categories), categories
 
 
-def fit_to_picture(task: Task, picture: Picture, size: ImageSize) -> None:
-    """Norms of a network's random weights, and of a detector its candidates."""
-    images = (as_batch(picture, size) - task.mean.view(1, -1, 1, 1)) / task.std.view(1, -1, 1, 1)
-    fit_norms(task.network, images)
+def prepare(picture: Picture, manifest: Manifest) -> Picture:
+    """The picture as a network is shown it: resized for a detector, padded for a segmenter."""
+    size = manifest.input_size
+    if manifest.task == "detection":
+        return resize_picture(picture, size, manifest.resize)
+    small = picture if fits(picture, size) else shrink_picture(picture, size)
+    return pad_picture(small, size, manifest.mean)
+
+
+def fit_to_picture(task: Task, prepared: Picture) -> None:
+    """Norms of a network's random weights; its last layers, to keep decoding busy.
+
+    Args:
+        task: Whose weights are changed.
+        prepared: What it is shown, see `prepare`.
+    """
+    images = as_batch(prepared, ImageSize(*prepared.shape[:2]))
+    images = (images - task.mean.view(1, -1, 1, 1)) / task.std.view(1, -1, 1, 1)
+    network = task.network
+    fit_norms(network, images)
+    with torch.no_grad():
+        logits = network(images[:1]).class_logits
     if isinstance(task, DetectionTask):
-        with torch.no_grad():
-            logits = task.network(images).class_logits
-        assert isinstance(task.network, Detector)
-        set_candidates(task.network.head.class_branches, logits)
+        assert isinstance(network, Detector)
+        set_candidates(network.head.class_branches, logits)
+    else:
+        assert isinstance(network.head, DeepLabV3Head)
+        set_mixture(network.head.classifier, logits)
 
 
 def as_batch(picture: Picture, size: ImageSize) -> Tensor:
@@ -178,6 +172,7 @@ def _write(subject: Subject, engine: str) -> None:
     try:
         check_format(engine, int8=False)
     except UserError as error:
-        subject.left_out.append(f"{engine}: {error}")
+        reason = str(error).removeprefix(f"--format {engine} ")
+        subject.left_out.append(f"{engine}: {reason}")
         return
     writer(engine)(subject.deployed, subject.manifest, subject.path(engine))

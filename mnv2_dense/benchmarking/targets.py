@@ -1,6 +1,6 @@
 """Ratios of what was timed, beside what they should be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,7 +68,7 @@ def detector_ratios(timings: Timings, engines: list[str], threads: int) -> list[
 
 
 def segmenter_ratios(
-    timings: Timings, engines: list[str], models: list[str], sizes: tuple[str, str]
+    timings: Timings, engines: list[str], models: list[str], sizes: Sequence[str]
 ) -> list[Ratio]:
     """DeepLabv3's lines, by the pictures' sizes; nothing is asked of the larger one.
 
@@ -76,10 +76,10 @@ def segmenter_ratios(
         timings: By call.
         engines: Of the network in float32, as the peers' are.
         models: Other files of it, as in 8 bits; for the TFLite runtime's file, which is in 8 bits.
-        sizes: Of the pictures.
+        sizes: Of the pictures, one or two.
     """
     found: list[Ratio] = []
-    for size, asked in zip(sizes, (True, False), strict=True):
+    for size, asked in zip(sizes, (True, False), strict=False):
         ours = whole(best_engine(timings, size, engines), size)
         best = whole(best_engine(timings, size, [*engines, *models]), size)
         found.append(_divide(timings, ours, f"{TORCHVISION}, {size}", 0.35 if asked else None))

@@ -15,7 +15,8 @@ from typing_extensions import override
 from mnv2_dense.backbone.mobilenet_v2 import PUBLISHED_WIDTHS
 from mnv2_dense.builders.backbones import build_classifier
 from mnv2_dense.builders.opening import check_variant, read_card
-from mnv2_dense.commands.prediction_kinds import TOP, Prediction, Predictor, Source
+from mnv2_dense.commands.prediction_kinds import Prediction, Recorder, Source
+from mnv2_dense.commands.prediction_options import TOP
 from mnv2_dense.config.checking import Given, build
 from mnv2_dense.config.classification import ClassifierBackbone, ClassifierConfig, ClassifierInput
 from mnv2_dense.config.loader import parse_overrides
@@ -34,7 +35,7 @@ MAX_ELONGATION = 20
 """Sides of a picture above this ratio are cut first: resized whole, a thin one fills memory."""
 
 
-class ImageClassifier(Predictor):
+class ImageClassifier(Recorder):
     """Names pictures.
 
     Args:

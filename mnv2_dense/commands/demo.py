@@ -6,7 +6,9 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from mnv2_dense.commands.stopping import ended_by_sigterm
 from mnv2_dense.errors import UserError
+from mnv2_dense.quoting import LONGEST_PATH, quote
 
 LOOPBACK = "127.0.0.1"
 PORT = 8000
@@ -20,7 +22,7 @@ def serve(
     engine: str | None = None,
     threads: int | None = None,
 ) -> None:
-    """Opens a network and serves its page until Ctrl-C.
+    """Opens a network and serves its page until Ctrl-C, which is its normal end.
 
     Args:
         weights: A checkpoint or an exported model.
@@ -43,18 +45,11 @@ def serve(
     from mnv2_dense.exporting.loading import load
     from mnv2_dense.serving.viewer import Viewer
 
-    with listen(host, port) as listener:
+    with ended_by_sigterm(), listen(host, port) as listener:
         predictor = load(weights, engine=engine, threads=threads)
         app = build_app(Viewer(predictor, weights.name), names=(host, socket.gethostname()))
-        place, chosen = listener.getsockname()[:2]
-        print(f"{weights}: {predictor.engine.name}")
-        if not ipaddress.ip_address(place).is_loopback:
-            print(
-                f"warning: at {host} everyone in the network can use this page; it asks for no "
-                f"password and its pictures are sent unencrypted (without --host: {LOOPBACK} only)"
-            )
-        shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{chosen}  (Ctrl-C ends it)", flush=True)
+        print(f"{quote(str(weights), LONGEST_PATH)}: {predictor.engine.name}")
+        _announce(host, listener)
         # Its own logging configuration would close the handlers of other libraries.
         config = uvicorn.Config(
             app,
@@ -68,6 +63,18 @@ def serve(
             uvicorn.Server(config).run(sockets=[listener])
 
 
+def _announce(host: str, listener: socket.socket) -> None:
+    """Prints where the page is, and who else can see it."""
+    place, port = listener.getsockname()[:2]
+    if not ipaddress.ip_address(place).is_loopback:
+        print(
+            f"warning: at {host} everyone in the network can use this page; it asks for no "
+            f"password and its pictures are sent unencrypted (without --host: {LOOPBACK} only)"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    print(f"http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that is bound to an address, before the network is opened for it.
 
@@ -76,8 +83,9 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise UserError(f"--host {host}: no address of this machine ({error.strerror})") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: what could be no host's name at all.
+        reason = error.strerror if isinstance(error, OSError) else "no name of a host"
+        raise UserError(f"--host {host}: no address of this machine ({reason})") from error
     listener = socket.socket(family, kind)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,14 +1,15 @@
 """A checkpoint written as a file of another runtime, and shown to compute the same there."""
 
-import tempfile
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2_dense.builders.opening import open_checkpoint
+from mnv2_dense.commands.export_table import describe_mismatch, draw_table, sees_little
+from mnv2_dense.commands.new_folder import parts_beside
 from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.prediction_checkpoints import looks_twice
 from mnv2_dense.commands.session import quiet_lightning, say
@@ -17,11 +18,10 @@ from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.formats import FORMATS, check_format, writer
 from mnv2_dense.exporting.pictures import draw_pictures, read_pictures
-from mnv2_dense.exporting.verify import Verification, time_calls, verify
-from mnv2_dense.prediction.engine import Engine
-from mnv2_dense.prediction.loading import default_threads, load
+from mnv2_dense.exporting.verify import verify
+from mnv2_dense.prediction.loading import default_threads, is_exported, load
 from mnv2_dense.prediction.manifest import Manifest
-from mnv2_dense.prediction.network import Deployed, deploy, describe
+from mnv2_dense.prediction.network import Deployed
 from mnv2_dense.prediction.torch_engine import TorchEngine
 from mnv2_dense.structures import ImageSize
 
@@ -69,42 +69,40 @@ def export(checkpoint: Path, wanted: Export, overrides: Sequence[str] = ()) -> N
     """
     quiet_lightning()
     path = wanted.out or checkpoint.with_suffix(FORMATS[wanted.format].suffix)
-    _check(wanted, path)
-    config, categories, task = open_checkpoint(checkpoint, overrides)
-    manifest = describe(
-        config,
-        categories,
+    _check(wanted, checkpoint, path)
+    reference = TorchEngine(checkpoint, overrides=overrides, threads=default_threads())
+    manifest = replace(
+        reference.manifest,
         precision="int8" if wanted.int8 else "float32",
         dynamic_size=wanted.dynamic,
         licence=wanted.licence,
     )
-    for note in _notes(config):
+    for note in _notes(reference.config):
         say(note)
     pictures = _pictures(wanted, manifest)
-    reference = TorchEngine(checkpoint, overrides=overrides, threads=default_threads())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        ended_by_sigterm(),
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder,
-    ):
-        part = Path(folder) / path.name
-        _write(deploy(task), manifest, part, wanted)
+    with ended_by_sigterm(), parts_beside(path) as part:
+        # A copy, so that nothing a writer changes is compared with itself.
+        _write(deepcopy(reference.deployed), manifest, part, wanted)
         engine = load(part, wanted.format, threads=default_threads()).engine
         verification = verify(engine, reference, *pictures)
         files = FORMATS[wanted.format].files(part)
         size = sum(file.stat().st_size for file in files)
-        times = time_calls(engine, reference, pictures[0][:1])
-        say("\n".join(_describe(wanted.format, size, verification, engine, reference, times)))
-        if not verification.same and not _sees_little(verification, manifest):
-            raise UserError(_mismatch(verification, path))
+        say(draw_table(wanted.format, size, verification, (reference, engine), pictures[0][:1]))
+        if not verification.same and not sees_little(verification, manifest):
+            raise UserError(describe_mismatch(verification, path))
         for file in files:
             file.replace(path.with_name(file.name))
     say(f"wrote {' and '.join(str(path.with_name(file.name)) for file in reversed(files))}")
 
 
-def _check(wanted: Export, path: Path) -> None:
+def _check(wanted: Export, checkpoint: Path, path: Path) -> None:
     """Refuses what cannot be done before anything is read."""
     kind = FORMATS[wanted.format]
+    if is_exported(checkpoint):
+        raise UserError(
+            f"{checkpoint}: an exported model is not exported again; give the checkpoint that it "
+            "was written from"
+        )
     check_format(wanted.format, int8=wanted.int8)
     if path.suffix.lower() != kind.suffix:
         raise UserError(
@@ -164,62 +162,3 @@ def _write(deployed: Deployed, manifest: Manifest, path: Path, wanted: Export) -
     assert wanted.calibration is not None
     pictures = read_pictures(wanted.calibration, manifest, CALIBRATION_PICTURES)
     quantize(wanted.format, deployed, manifest, path, pictures)
-
-
-def _describe(
-    name: str,
-    size: int,
-    verification: Verification,
-    engine: Engine,
-    reference: Engine,
-    times: tuple[float, float],
-) -> list[str]:
-    """The table: what was written, and how it compares with PyTorch."""
-    own, first = (f"{milliseconds:.1f}" for milliseconds in times)
-    differences = [f"{name} {value:.1e}" for name, value in verification.differences.items()]
-    rows = [
-        ("format", "precision", "MB", "largest difference", f"equal {verification.unit}", "ms"),
-        ("checkpoint", "float32", "", "", "", first),
-        (
-            name,
-            engine.manifest.precision,
-            f"{size / 1e6:.2f}",
-            ", ".join(differences),
-            f"{verification.equal:.3%} of {verification.counted}",
-            own,
-        ),
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    if not verification.counted:
-        lines.append(
-            f"note: NOT VERIFIED: no box of a score that counts in {engine.manifest.precision} in "
-            "these pictures; measure the file with tools/evaluate.py, or give other --pictures"
-        )
-    return [*lines, f"ms: one picture in {engine.name} and {reference.name}"]
-
-
-def _sees_little(verification: Verification, manifest: Manifest) -> bool:
-    """Whether there is nothing to compare in 8 bits, where only sure boxes count."""
-    return manifest.precision == "int8" and not verification.counted
-
-
-def _mismatch(verification: Verification, path: Path) -> str:
-    if not verification.counted:
-        return (
-            f"{path} is not written: the network sees nothing in these pictures by which it could "
-            "be verified; give others with --pictures, or a lower decode.score_threshold"
-        )
-    if verification.noise > verification.most_noise:
-        return (
-            f"{path} is not written: its class logits differ from those of PyTorch by "
-            f"{verification.noise:.2g} of their deviation, and at most "
-            f"{verification.most_noise:.2g} is allowed"
-        )
-    return (
-        f"{path} is not written: only {verification.equal:.3%} of {verification.counted} "
-        f"{verification.unit} are those of PyTorch, and {verification.least:.1%} are asked for"
-    )

@@ -1,18 +1,22 @@
 """Every format of a network in one table: score, size and latency, float and int8."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from mnv2_dense.benchmarking.interleaving import measure as measure_time
-from mnv2_dense.benchmarking.machine import describe_machine
+from mnv2_dense.benchmarking.machine import describe_machine, use_threads
 from mnv2_dense.commands.evaluate_exported import measure, open_data
 from mnv2_dense.commands.export import Export, export
 from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.session import quiet_lightning, say
-from mnv2_dense.exporting.formats import FORMATS
+from mnv2_dense.drawing import Picture
+from mnv2_dense.errors import UserError
+from mnv2_dense.exporting.formats import FORMATS, check_format
+from mnv2_dense.image_files import find_images
 from mnv2_dense.prediction.loading import load
+from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.training.runs import write_json
 
 Key = tuple[str, str]
@@ -65,54 +69,70 @@ def compare_formats(
     """
     quiet_lightning()
     check_output(out)
+    machine = describe_machine()
     first = load(checkpoint, threads=threads)
     config, index = open_data(first, checkpoint, None, overrides)
+    find_images(calibration)  # Without any, the mistake is told now.
     out.mkdir(parents=True, exist_ok=True)
-    files = _export_all(checkpoint, calibration, out)
-    others = {key: load(path, threads=threads) for key, path in files.items() if key != CHECKPOINT}
-    predictors = {CHECKPOINT: first, **others}
+    files = {CHECKPOINT: checkpoint, **_export_all(checkpoint, calibration, out)}
+    opened = {key: load(path, threads=threads) for key, path in files.items() if key != CHECKPOINT}
+    predictors = {CHECKPOINT: first, **opened}
     say(f"measuring {len(files)} files on {len(index)} pictures")
-    columns = {key: measure(predictor, config, index)[0] for key, predictor in predictors.items()}
-    times = measure_time(
-        {
-            " ".join(key): partial(predictor.predict, index.image(0))
-            for key, predictor in predictors.items()
-        },
-        repetitions,
-    )
     name = "mAP" if first.manifest.task == "detection" else "mIoU"
+    scores = {
+        key: measure(predictor, config, index)[0].task.scores.summary[name]
+        for key, predictor in predictors.items()
+    }
+    use_threads(threads)  # What exports sets others.
+    times = _time(predictors, index.image(0), repetitions)
     rows = [
-        Row(
-            *key,
-            predictors[key].engine.name,
-            columns[key].task.scores.summary[name],
-            _megabytes(key[0], path),
-            1000 * times[" ".join(key)].median,
-        )
+        Row(*key, predictors[key].engine.name, scores[key], _megabytes(key[0], path), times[key])
         for key, path in files.items()
     ]
-    write_json(
-        out / "formats.json",
-        {"machine": describe_machine(), "threads": threads, "rows": [asdict(row) for row in rows]},
-    )
-    table = "\n".join(draw_table(rows, name))
-    (out / "formats.md").write_text(f"{table}\n", encoding="utf-8")
-    say(f"{table}\n{len(index)} pictures; ms of the whole call, {threads} threads")
+    content = {"machine": machine, "threads": threads, "rows": [asdict(row) for row in rows]}
+    write_json(out / "formats.json", content)
+    _write_table(out / "formats.md", draw_table(rows, name))
+    say(f"{len(index)} pictures; ms of the whole call, {threads} threads")
+
+
+def _write_table(path: Path, lines: Sequence[str]) -> None:
+    table = "\n".join(lines)
+    path.write_text(f"{table}\n", encoding="utf-8")
+    say(table)
 
 
 def _export_all(checkpoint: Path, calibration: Path, out: Path) -> dict[Key, Path]:
-    """All files of the network, the checkpoint first."""
-    files = {CHECKPOINT: checkpoint}
-    for name, kind in FORMATS.items():
-        precisions = ("float32",) if kind.quantizer is None else ("float32", "int8")
-        for precision in precisions:
-            int8 = precision == "int8"
-            path = out / f"{checkpoint.stem}-{precision}{kind.suffix}"
-            export(
-                checkpoint, Export(name, path, int8=int8, calibration=calibration if int8 else None)
-            )
-            files[name, precision] = path
+    """The network in every format that can be written here; the others are said."""
+    files: dict[Key, Path] = {}
+    for name, precision in _list_formats():
+        int8 = precision == "int8"
+        try:
+            check_format(name, int8=int8)
+        except UserError as error:
+            say(f"left out: {error}")
+            continue
+        path = out / f"{checkpoint.stem}-{precision}{FORMATS[name].suffix}"
+        export(checkpoint, Export(name, path, int8=int8, calibration=calibration if int8 else None))
+        files[name, precision] = path
     return files
+
+
+def _list_formats() -> list[Key]:
+    precisions = {True: ("float32",), False: ("float32", "int8")}
+    return [
+        (name, precision)
+        for name, kind in FORMATS.items()
+        for precision in precisions[kind.quantizer is None]
+    ]
+
+
+def _time(
+    predictors: Mapping[Key, Predictor], picture: Picture, repetitions: int
+) -> dict[Key, float]:
+    """Median milliseconds of each one's whole call."""
+    calls = {" ".join(key): partial(each.predict, picture) for key, each in predictors.items()}
+    timings = measure_time(calls, repetitions)
+    return {key: 1000 * timings[" ".join(key)].median for key in predictors}
 
 
 def _megabytes(name: str, path: Path) -> float:

@@ -1,19 +1,16 @@
-"""A new folder that is there as a whole, or not at all."""
+"""New folders and files that are there as a whole, or not at all."""
 
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
 
 from mnv2_dense.cli import DISK_FULL
 from mnv2_dense.commands.outputs import check_output
+from mnv2_dense.commands.stopping import ended_by_sigterm
 from mnv2_dense.errors import UserError
-
-_TERMINATED = 128 + signal.SIGTERM
 
 
 @contextmanager
@@ -32,11 +29,11 @@ def new_folder(out: Path) -> Iterator[Path]:
     place = _check_free(out)
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        yield folder
-        folder.chmod(0o777 & ~_umask())
-        folder.replace(place)
+        with ended_by_sigterm():
+            yield folder
+            folder.chmod(0o777 & ~_umask())
+            folder.replace(place)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in DISK_FULL:
@@ -44,8 +41,28 @@ def new_folder(out: Path) -> Iterator[Path]:
                 f"--out {out}: {error.strerror}; what was written is removed again"
             ) from error
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def parts_beside(path: Path) -> Iterator[Path]:
+    """A place for a file until it is complete, in a hidden folder beside its own.
+
+    Folders that are made for it are removed again if the block fails.
+
+    Args:
+        path: Where the file will go; the block moves it there.
+    """
+    folder = path.parent
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}-") as parts:
+            yield Path(parts) / path.name
+    except BaseException:
+        for each in made:
+            with suppress(OSError):  # Something else is in it by now.
+                each.rmdir()
+        raise
 
 
 def _check_free(out: Path) -> Path:
@@ -57,10 +74,6 @@ def _check_free(out: Path) -> Path:
         raise UserError(f"--out {out}: a folder that cannot be replaced; give a new one in it")
     check_output(place.parent)
     return place
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise SystemExit(_TERMINATED)
 
 
 def _umask() -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mnv2_dense.commands.prediction_list import Listed, PictureList, free_names
 from mnv2_dense.errors import UserError
 from mnv2_dense.image_files import find_images
+from mnv2_dense.prediction.sources import is_pattern, match_pictures
 
 JOB_FOLDER = ".mnv2_dense"
 """Below an output folder: what is known of the prediction that writes there."""
@@ -57,14 +58,18 @@ class Outputs:
         """Whether an earlier prediction wrote a picture."""
         return self._result_name(path) in self.list.names
 
-    def find_sources(self, source: Path) -> list[Path]:
-        """The pictures of a file or folder, without the results of earlier predictions.
+    def find_sources(self, source: str | Path) -> list[Path]:
+        """The pictures of a file, a pattern or a folder, that one without earlier results.
 
         Raises:
             UserError: The source has no pictures, or only earlier results.
         """
-        found = find_images(source)
-        if source.is_file():
+        if not str(source):
+            raise UserError("an empty text is no path; give a picture, a folder or a pattern")
+        if is_pattern(source):
+            return match_pictures(str(source))
+        found = find_images(Path(source))
+        if Path(source).is_file():
             return found
         kept = [path for path in found if not self.is_result(path)]
         if not kept:

@@ -1,6 +1,8 @@
 """Checkpoints and classifiers' weights in a prediction job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,64 +12,66 @@ from typing_extensions import override
 
 from mnv2_dense.backbone.weights import IMAGENET, classifier_state, download_imagenet
 from mnv2_dense.builders.opening import is_classifier, open_content, parse_card, read_card
-from mnv2_dense.builders.trainer import set_threads
 from mnv2_dense.commands.classify import open_classifier, open_classifier_checkpoint
 from mnv2_dense.commands.columns import column_of
-from mnv2_dense.commands.prediction_kinds import TOP, Prediction, Predictor, Source
-from mnv2_dense.commands.prediction_models import (
-    SegmenterPredictor,
-    check_options,
-    show_model,
-    write_label_map,
-)
+from mnv2_dense.commands.prediction_kinds import Opened, Prediction, Recorder, Source
+from mnv2_dense.commands.prediction_models import SegmenterRecorder, open_model, write_label_map
+from mnv2_dense.commands.prediction_options import Options
 from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.commands.session import quiet_lightning
 from mnv2_dense.config.schema import Config, DetectionConfig, SegmentationConfig
 from mnv2_dense.errors import UserError
-from mnv2_dense.exporting.loading import load
+from mnv2_dense.exporting.loading import prepare
 from mnv2_dense.images import read_image
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
-from mnv2_dense.prediction.predictor import SCORE_THRESHOLD
 from mnv2_dense.prediction.results import SegmentationResult, Times
 from mnv2_dense.structures import ImageSize
 from mnv2_dense.training.checkpoint_io import CARD
 
 
-def open_checkpoint_predictor(
-    weights: str,
-    overrides: Sequence[str],
-    score_threshold: float | None,
-    top: int | None,
-    engine: str | None,
-    threads: int | None,
-    batch: int,
-) -> Predictor:
-    """The network that a checkpoint, or weights of a classifier, are of; see `predict`.
+def open_weights(options: Options) -> Opened:
+    """The network that a checkpoint, or weights of a classifier, are of.
 
     Raises:
         UserError: The weights are of no network known here, or it has no such option.
     """
     quiet_lightning()
-    content = read_checkpoint(Path(weights)) if weights != IMAGENET else _imagenet()
+    content = read_checkpoint(Path(options.weights)) if options.weights != IMAGENET else _imagenet()
     if CARD not in content or is_classifier(content):
-        for option, value in (("--score-threshold", score_threshold), ("--engine", engine)):
-            if value is not None:
-                raise UserError(f"{option} is for detectors; {weights} is a classifier")
-        return _open_classifier(content, weights, overrides, TOP if top is None else top)
-    return _open_model(
-        content, Path(weights), overrides, score_threshold, top, engine, threads, batch
+        options.check_task("classification")
+        _use_threads(options.threads)
+        return Opened(_open_classifier(content, options), partial(_open_again, options))
+    config = parse_card(
+        read_card(content, Path(options.weights))[0], Path(options.weights), options.overrides
     )
+    options.check_task(config.task)
+    if looks_twice(config):
+        _use_threads(options.threads or config.training.threads)
+        return Opened(_open_scaled(content, config, options), partial(_open_again, options))
+    del content  # The engine reads the file itself; both need not be in memory.
+    return _open_model(config, options)
+
+
+def _open_again(options: Options) -> Recorder:
+    """In another process, which reads the file itself."""
+    return open_weights(options).recorder
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _imagenet() -> dict[str, Any]:
     return {"state_dict": download_imagenet("--weights imagenet")}
 
 
-def _open_classifier(
-    content: Mapping[str, Any], weights: str, overrides: Sequence[str], top: int
-) -> Predictor:
+def _open_classifier(content: Mapping[str, Any], options: Options) -> Recorder:
+    weights = options.weights
     if is_classifier(content):
-        return open_classifier_checkpoint(content, Path(weights), overrides, top)
+        return open_classifier_checkpoint(
+            content, Path(weights), options.overrides, options.classes
+        )
     state = classifier_state(content.get("state_dict", content))
     if state is None:
         raise UserError(
@@ -75,33 +79,43 @@ def _open_classifier(
             "dict of a classifier (torchvision's mobilenet_v2, or one of ours); give a file from "
             "a run's checkpoints folder, or such weights"
         )
-    return open_classifier(state, weights, overrides, top)
+    return open_classifier(state, weights, options.overrides, options.classes)
 
 
-def _open_model(
-    content: Mapping[str, Any],
-    path: Path,
-    overrides: Sequence[str],
-    score_threshold: float | None,
-    top: int | None,
-    engine: str | None,
-    threads: int | None,
-    batch: int,
-) -> Predictor:
-    config = parse_card(read_card(content, path)[0], path, overrides)
-    check_options(config.task, str(path), score_threshold, top)
-    set_threads(config)
-    if looks_twice(config):
-        _, categories, task = open_content(content, path, overrides)
-        column = column_of(config, task.eval(), categories)
-        assert isinstance(column, SegmentationColumn)
-        return ScaledSegmenter(column)
-    threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
-    if isinstance(config, DetectionConfig) and threshold < config.decode.score_threshold:
-        text = np.format_float_positional(threshold, trim="0")  # YAML takes no 1e-05.
-        overrides = [*overrides, f"decode.score_threshold={text}"]
-    model = load(path, engine, threads=threads or torch.get_num_threads(), overrides=overrides)
-    return show_model(model, threshold, batch)
+def _open_scaled(content: Mapping[str, Any], config: Config, options: Options) -> Recorder:
+    if options.engine not in (None, "torch"):
+        raise UserError(
+            f"{options.weights}: engine={options.engine} sees every picture once, and its "
+            "evaluation asks for more; leave --engine out, or change that: "
+            "evaluation.scales=[1.0] evaluation.flip=false"
+        )
+    _, categories, task = open_content(content, Path(options.weights), options.overrides)
+    try:
+        task.to(options.device or "cpu")
+    except (RuntimeError, AssertionError) as error:  # The latter where torch was built without it.
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={options.device} cannot be used here: {reason}") from error
+    column = column_of(config, task.eval(), categories)
+    assert isinstance(column, SegmentationColumn)
+    return ScaledSegmenter(column)
+
+
+def _open_model(config: Config, options: Options) -> Opened:
+    """What an engine runs; a checkpoint that is converted for it, is so once for all processes."""
+    threads = options.threads or config.training.threads
+    overrides, lowest = list(options.overrides), options.lowest_score
+    if isinstance(config, DetectionConfig) and lowest < config.decode.score_threshold:
+        text = np.format_float_positional(lowest, trim="0")  # YAML takes no 1e-05.
+        overrides.append(f"decode.score_threshold={text}")
+    opening = prepare(
+        options.weights,
+        options.engine,
+        threads=threads,
+        device=options.device,
+        overrides=overrides,
+    )
+    opener = partial(open_model, opening, replace(options, threads=threads))
+    return Opened(opener(), opener)
 
 
 def looks_twice(config: Config) -> bool:
@@ -115,15 +129,15 @@ def looks_twice(config: Config) -> bool:
 ENGINE = f"PyTorch {torch.__version__}"
 
 
-class ScaledSegmenter(Predictor):
+class ScaledSegmenter(Recorder):
     """A segmenter whose `evaluation` asks for scales or flips, as it is evaluated.
 
     Args:
         column: Of its task.
     """
 
-    records_name = SegmenterPredictor.records_name
-    result_folders = SegmenterPredictor.result_folders
+    records_name = SegmenterRecorder.records_name
+    result_folders = SegmenterRecorder.result_folders
 
     def __init__(self, column: SegmentationColumn) -> None:
         self.column = column

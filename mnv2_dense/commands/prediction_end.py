@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from tqdm import tqdm
 
 from mnv2_dense.commands.outputs import Outputs
+from mnv2_dense.commands.prediction_kinds import counted
 from mnv2_dense.commands.prediction_parts import (
     State,
     iterate_records,
@@ -17,12 +18,17 @@ from mnv2_dense.commands.prediction_parts import (
 )
 from mnv2_dense.commands.whole_file import remove_parts, whole_file
 from mnv2_dense.errors import UserError
+from mnv2_dense.prediction.predictor import Failure
 
 SHOWN = 10
 """Failed pictures that are named at the end; all are in `FAILED`."""
 FAILED = "failed.jsonl"
 LOG_SECONDS = 30.0
 """Between two lines of a bar where no terminal shows it."""
+
+
+class SomeFailedError(UserError):
+    """Pictures or videos that were not found or could not be read; all others are done."""
 
 
 def say(text: str) -> None:
@@ -41,8 +47,9 @@ def finish_job(
     given: Mapping[int, Path],
     own: Sequence[int],
     engine: str | None,
+    missing: Sequence[Failure] = (),
     *,
-    json_lines: bool,
+    json_lines: bool = False,
 ) -> None:
     """Writes the records if the other shares have come to an end too, and names what failed.
 
@@ -51,24 +58,26 @@ def finish_job(
         given: All its pictures, by their positions in its list.
         own: Positions of this share.
         engine: What ran the network.
+        missing: Sources that gave no picture.
         json_lines: Whether the records are also written picture by picture, a line each.
 
     Raises:
-        UserError: Pictures failed.
+        SomeFailedError: Pictures failed, or are missing.
     """
     state = read_state(outputs)
     others = given.keys() - set(own) - state.done.keys() - state.failed.keys()
     if others:
+        are = "is" if len(others) == 1 else "are"
         say(
-            f"this share is done; {len(others)} pictures of other shares are not, and the command "
-            f"that ends last writes {outputs.records}"
+            f"this share is done; {counted(len(others), 'picture')} of other shares {are} not, and "
+            f"the command that ends last writes {outputs.records}"
         )
     else:
         _write_records(outputs, given, state, engine)
         if json_lines:
             _write_lines(outputs, given, state)
-    counted = {each: given[each] for each in own} if others else given
-    _name_failed(outputs, counted, state)
+    tried = {each: given[each] for each in own} if others else given
+    _name_failed(outputs, tried, state, missing)
 
 
 def _write_records(
@@ -77,7 +86,8 @@ def _write_records(
     lines = [state.done[each] for each in given if each in state.done]
     written = write_records(outputs.records, lines)
     ran = f", seen by {engine}" if engine else ""
-    say(f"wrote {outputs.records}: {written} records of {len(given)} pictures{ran}")
+    amount = f"{counted(written, 'record')} of {counted(len(lines), 'picture')}"
+    say(f"wrote {outputs.records}: {amount}{ran}")
     for folder in (outputs.job, *outputs.folders):
         remove_parts(folder)
 
@@ -94,20 +104,37 @@ def _write_lines(outputs: Outputs, given: Mapping[int, Path], state: State) -> N
     say(f"wrote {path}: a line per picture")
 
 
-def _name_failed(outputs: Outputs, counted: Mapping[int, Path], state: State) -> None:
-    pictures = {each: path for each, path in counted.items() if each not in state.done}
+def _name_failed(
+    outputs: Outputs, tried: Mapping[int, Path], state: State, missing: Sequence[Failure]
+) -> None:
+    failures = [*_failures(tried, state), *missing]
     path = outputs.job / FAILED
-    if not pictures:
+    if not failures:
         path.unlink(missing_ok=True)
         return
-    messages = [
-        state.failed.get(position, f"{picture}: changed while it was predicted")
-        for position, picture in pictures.items()
-    ]
     with whole_file(path) as file:
-        for picture, message in zip(pictures.values(), messages, strict=True):
-            file.write(json.dumps({"file_name": str(picture), "error": message}) + "\n")
-    more = f"; and {len(messages) - SHOWN} more, all in {path}" if len(messages) > SHOWN else ""
-    raise UserError(
-        f"{len(messages)} of {len(counted)} pictures failed: " + "; ".join(messages[:SHOWN]) + more
-    )
+        for name, message in failures:
+            file.write(json.dumps({"file_name": name, "error": message}) + "\n")
+    listed = list_some([each.message for each in failures], path)
+    total = len(tried) + len(missing)
+    raise SomeFailedError(f"{len(failures)} of {counted(total, 'picture')} failed: {listed}")
+
+
+def _failures(tried: Mapping[int, Path], state: State) -> Iterator[Failure]:
+    for position, picture in tried.items():
+        if position not in state.done:
+            unknown = f"{picture}: changed while it was predicted"
+            yield Failure(str(picture), state.failed.get(position, unknown))
+
+
+def list_some(messages: Sequence[str], path: Path | None = None) -> str:
+    """The first messages, in one line.
+
+    Args:
+        messages: Of what failed.
+        path: Of a file that has all of them.
+    """
+    listed = "; ".join(messages[:SHOWN])
+    more = len(messages) - SHOWN
+    where = "" if path is None else f", all in {path}"
+    return f"{listed}; and {more} more{where}" if more > 0 else listed

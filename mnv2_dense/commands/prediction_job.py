@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mnv2_dense.commands.outputs import SETTINGS, Outputs
-from mnv2_dense.commands.prediction_end import finish_job, open_bar, say
-from mnv2_dense.commands.prediction_kinds import Predictor, Source
+from mnv2_dense.commands.prediction_end import (
+    SomeFailedError,
+    finish_job,
+    list_some,
+    open_bar,
+    say,
+)
+from mnv2_dense.commands.prediction_kinds import Opened, Source
 from mnv2_dense.commands.prediction_parts import read_state
 from mnv2_dense.commands.prediction_workers import (
     GOES_ON,
-    Opener,
     Report,
     Task,
     predict_apart,
@@ -23,6 +28,7 @@ from mnv2_dense.commands.prediction_workers import (
 from mnv2_dense.commands.stopping import ended_by_sigterm
 from mnv2_dense.commands.whole_file import whole_file
 from mnv2_dense.errors import UserError
+from mnv2_dense.prediction.predictor import Failure
 
 LINES = 200
 """Pictures from which a bar is shown instead of a line per picture."""
@@ -72,9 +78,8 @@ def check_settings(outputs: Outputs, settings: Mapping[str, Any]) -> None:
 
 
 def run_job(
-    predictor: Predictor,
-    opener: Opener,
-    sources: Sequence[Path],
+    opened: Opened,
+    sources: Sequence[str | Path],
     outputs: Outputs,
     settings: Mapping[str, Any],
     processes: int,
@@ -85,9 +90,8 @@ def run_job(
     """Predicts what is not done yet of a share, and writes the records when nothing is left.
 
     Args:
-        predictor: For this process.
-        opener: Opens the same in another process.
-        sources: Pictures and folders of pictures.
+        opened: The network.
+        sources: Pictures, folders of pictures, and patterns.
         outputs: Of the job.
         settings: What results depend on; they must stay the same.
         processes: How many predict.
@@ -95,10 +99,11 @@ def run_job(
         json_lines: Whether the records are also written picture by picture, a line each.
 
     Raises:
-        UserError: No picture was found, some could not be read, or a process died.
+        SomeFailedError: Sources were not found, or pictures could not be read; all else is done.
+        UserError: The job was begun with other settings, or a process died.
     """
     check_settings(outputs, settings)
-    pictures = [path for source in sources for path in outputs.find_sources(source)]
+    pictures, missing = _find(sources, outputs)
     with _stoppable():
         given = outputs.claim(pictures)
         _write_settings(outputs, settings)
@@ -109,10 +114,30 @@ def run_job(
         tasks = [_task(each, given[each], outputs) for each in own if each not in done]
         with _reporting(len(tasks)) as report:
             if processes == 1 or len(tasks) < 2:
-                predict_here(predictor, tasks, outputs.out, report)
+                predict_here(opened.recorder, tasks, outputs.out, report)
             else:
-                predict_apart(min(processes, len(tasks)), opener, tasks, outputs.out, report)
-        finish_job(outputs, given, own, predictor.engine, json_lines=json_lines)
+                count = min(processes, len(tasks))
+                predict_apart(count, opened.opener, tasks, outputs.out, report)
+        engine = opened.recorder.engine
+        finish_job(outputs, given, own, engine, missing, json_lines=json_lines)
+
+
+def _find(sources: Sequence[str | Path], outputs: Outputs) -> tuple[list[Path], list[Failure]]:
+    """The pictures, and the sources that have none.
+
+    Raises:
+        SomeFailedError: There is no picture.
+    """
+    pictures: list[Path] = []
+    missing: list[Failure] = []
+    for source in sources:
+        try:
+            pictures += outputs.find_sources(source)
+        except UserError as error:
+            missing.append(Failure(str(source), str(error)))
+    if not pictures:
+        raise SomeFailedError(list_some([each.message for each in missing]))
+    return pictures, missing
 
 
 def _write_settings(outputs: Outputs, settings: Mapping[str, Any]) -> None:

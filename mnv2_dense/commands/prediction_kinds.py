@@ -8,9 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 from mnv2_dense.cli import DISK_FULL
 from mnv2_dense.errors import UserError
 
-TOP = 5
-"""Classes named of a picture where no other number is asked for."""
-
 
 class Source(NamedTuple):
     """A picture to predict: its file, its number among all, and the name of its results."""
@@ -31,8 +28,8 @@ Failed = UserError | OSError
 """A picture that cannot be read, or a result that cannot be written."""
 
 
-class Predictor(ABC):
-    """A network that pictures are shown to, and what is written of them."""
+class Recorder(ABC):
+    """Shows pictures to a network, and records what it sees in them."""
 
     engine: str | None = None
     """What runs the network, for users."""
@@ -65,6 +62,16 @@ class Predictor(ABC):
         return [attempt(lambda source=source: self.predict(source, out)) for source in sources]
 
 
+Opener = Callable[[], Recorder]
+
+
+class Opened(NamedTuple):
+    """A network, and what opens the same one in another process, to which it can be sent."""
+
+    recorder: Recorder
+    opener: Opener
+
+
 def attempt(predict: Callable[[], Prediction]) -> Prediction | Failed:
     """What a picture gives, or what is wrong with it.
 
@@ -77,3 +84,14 @@ def attempt(predict: Callable[[], Prediction]) -> Prediction | Failed:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
         return error
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 box`, `2 boxes`.
+
+    Args:
+        number: How many there are.
+        noun: One of them.
+        plural: More of them, where that is not the noun with an s.
+    """
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

@@ -9,17 +9,25 @@ from typing import Any
 from PIL import Image
 from typing_extensions import override
 
-from mnv2_dense.commands.prediction_kinds import Failed, Prediction, Predictor, Source, attempt
+from mnv2_dense.commands.prediction_kinds import (
+    Failed,
+    Prediction,
+    Recorder,
+    Source,
+    attempt,
+    counted,
+)
+from mnv2_dense.commands.prediction_options import Options
 from mnv2_dense.commands.whole_file import save_picture
 from mnv2_dense.drawing import encode_label_map
 from mnv2_dense.errors import UserError
-from mnv2_dense.prediction.predictor import Failure
-from mnv2_dense.prediction.predictor import Predictor as Model
+from mnv2_dense.exporting.loading import Opening
+from mnv2_dense.prediction.predictor import Failure, Predictor
 from mnv2_dense.prediction.results import DetectionResult, SegmentationResult
 from mnv2_dense.prediction.sources import Item
 
 
-class ModelPredictor(Predictor):
+class ModelRecorder(Recorder):
     """A network run by an engine.
 
     Args:
@@ -28,7 +36,7 @@ class ModelPredictor(Predictor):
         batch: Pictures that it is shown together.
     """
 
-    def __init__(self, model: Model, score_threshold: float, batch: int = 1) -> None:
+    def __init__(self, model: Predictor, score_threshold: float, batch: int = 1) -> None:
         self.model = model
         self.score_threshold = score_threshold
         self.batch = min(batch, model.manifest.batch or batch)
@@ -58,7 +66,7 @@ class ModelPredictor(Predictor):
         """Draws what is seen in a picture, and notes it."""
 
 
-class DetectorPredictor(ModelPredictor):
+class DetectorRecorder(ModelRecorder):
     """Draws boxes and notes COCO results."""
 
     records_name = "detections.json"
@@ -70,10 +78,10 @@ class DetectorPredictor(ModelPredictor):
         save_picture(Image.fromarray(result.draw()), target)
         found = result.to_coco(source.number)
         records = [{**each, "file_name": source.path.name} for each in found]
-        return Prediction(f"{len(records)} boxes -> {target}", records)
+        return Prediction(f"{counted(len(records), 'box', 'boxes')} -> {target}", records)
 
 
-class SegmenterPredictor(ModelPredictor):
+class SegmenterRecorder(ModelRecorder):
     """Writes label maps and overlays, and notes the shares of the classes."""
 
     records_name = "shares.json"
@@ -84,23 +92,17 @@ class SegmenterPredictor(ModelPredictor):
         return write_label_map(result, source, out)
 
 
-def show_model(model: Model, score_threshold: float, batch: int = 1) -> ModelPredictor:
-    """The network as a job takes it, by its task."""
-    detects = model.manifest.task == "detection"
-    return (DetectorPredictor if detects else SegmenterPredictor)(model, score_threshold, batch)
-
-
-def check_options(task: str, weights: str, score_threshold: float | None, top: int | None) -> None:
-    """Refuses options that are for another kind of network.
+def open_model(opening: Opening, options: Options) -> ModelRecorder:
+    """The network as a job takes it, by its task.
 
     Raises:
-        UserError: One is given.
+        UserError: It cannot be opened, or is not asked for what its task gives.
     """
-    kind = "detector" if task == "detection" else "segmenter"
-    if top is not None:
-        raise UserError(f"--top is for classifiers; {weights} is a {kind}")
-    if score_threshold is not None and kind == "segmenter":
-        raise UserError(f"--score-threshold is for detectors; {weights} is a {kind}")
+    model = opening.open(options.threads)
+    options.check_task(model.manifest.task)
+    detects = model.manifest.task == "detection"
+    kind = DetectorRecorder if detects else SegmenterRecorder
+    return kind(model, options.lowest_score, options.batch)
 
 
 def write_label_map(result: SegmentationResult, source: Source, out: Path) -> Prediction:

@@ -10,7 +10,8 @@ from typing import Any
 
 from mnv2_dense.commands.outputs import free_name
 from mnv2_dense.commands.prediction_end import open_bar, say
-from mnv2_dense.commands.prediction_models import ModelPredictor
+from mnv2_dense.commands.prediction_kinds import counted
+from mnv2_dense.commands.prediction_models import ModelRecorder
 from mnv2_dense.commands.stopping import ended_by_sigterm
 from mnv2_dense.commands.whole_file import part_of, whole_file
 from mnv2_dense.errors import UserError
@@ -22,13 +23,13 @@ CAMERA = VideoFormat(Fraction(25), 0)
 """Of what is written of a camera, which does not say how often it looks."""
 
 
-def predict_videos(predictor: ModelPredictor, sources: Sequence[str | int], out: Path) -> None:
+def predict_videos(recorder: ModelRecorder, sources: Sequence[str | int], out: Path) -> None:
     """Writes `NAME.mp4`, the annotated video, and `NAME.jsonl`, a line per frame, of each source.
 
     Names that are taken are passed over. A camera is looked through until Ctrl-C.
 
     Args:
-        predictor: The network.
+        recorder: The network.
         sources: Videos by their paths, cameras by their numbers.
         out: Folder of the results.
 
@@ -42,20 +43,20 @@ def predict_videos(predictor: ModelPredictor, sources: Sequence[str | int], out:
     with ended_by_sigterm():
         for source in sources:
             try:
-                failures += _predict_video(predictor, source, out)
+                failures += _predict_video(recorder, source, out)
             except UserError as error:
                 failures.append(str(error))
     if failures:
         raise UserError("; ".join(failures))
 
 
-def _predict_video(predictor: ModelPredictor, source: str | int, out: Path) -> list[str]:
+def _predict_video(recorder: ModelRecorder, source: str | int, out: Path) -> list[str]:
     """Writes the results of a video, up to where it is broken, which is returned."""
     given = CAMERA if isinstance(source, int) else read_format(Path(source))
     name = f"camera-{source}" if isinstance(source, int) else Path(source).stem
     failures: list[str] = []
-    found = predictor.model.predict(
-        source, batch=predictor.batch, score_threshold=predictor.score_threshold
+    found = recorder.model.predict(
+        source, batch=recorder.batch, score_threshold=recorder.score_threshold
     )
     assert isinstance(found, Predictions)
     with found:
@@ -74,7 +75,7 @@ def _predict_video(predictor: ModelPredictor, source: str | int, out: Path) -> l
                     video.add(result.draw(legend=False))
                     file.write(json.dumps(_line(result, frame)) + "\n")
                     bar.update()
-            say(f"wrote {target} and {lines}: {bar.n} frames, seen by {predictor.engine}")
+            say(f"wrote {target} and {lines}: {counted(bar.n, 'frame')}, seen by {recorder.engine}")
     return failures
 
 

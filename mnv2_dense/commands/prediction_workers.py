@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mnv2_dense.cli import DISK_FULL
 from mnv2_dense.commands.outputs import JOB_FOLDER
-from mnv2_dense.commands.prediction_kinds import Failed, Prediction, Predictor, Source
+from mnv2_dense.commands.prediction_kinds import Failed, Opener, Prediction, Recorder, Source
 from mnv2_dense.commands.prediction_parts import Part, done_line, failed_line, stamp_of
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.loading import default_threads
@@ -29,12 +30,11 @@ class Task(NamedTuple):
     source: Source
 
 
-Opener = Callable[[], Predictor]
 Report = Callable[[str | None], object]
 """Is told of each picture what was seen, or None where it failed."""
 
 
-def predict_here(predictor: Predictor, tasks: Sequence[Task], out: Path, report: Report) -> None:
+def predict_here(recorder: Recorder, tasks: Sequence[Task], out: Path, report: Report) -> None:
     """Predicts pictures in this process, and notes each in a part of its own.
 
     Raises:
@@ -42,7 +42,7 @@ def predict_here(predictor: Predictor, tasks: Sequence[Task], out: Path, report:
     """
     try:
         with Part(out / JOB_FOLDER) as part:
-            for line, words in _predict_all(predictor, tasks, out):
+            for line, words in _predict_all(recorder, tasks, out):
                 part.add(line)
                 report(words)
     except OSError as error:
@@ -55,25 +55,23 @@ Done = tuple[dict[str, Any], str | None]
 """A picture's line, and what is said of it."""
 
 
-def _predict_all(predictor: Predictor, tasks: Sequence[Task], out: Path) -> Iterator[Done]:
+def _predict_all(recorder: Recorder, tasks: Sequence[Task], out: Path) -> Iterator[Done]:
     """Every picture in turn, while others are in work where the network takes several at once."""
-    groups = in_groups(tasks, predictor.batch)
-    work = partial(_predict, predictor, out)
-    done = (
-        map(work, groups) if predictor.threads == 1 else in_order(work, groups, predictor.threads)
-    )
+    groups = in_groups(tasks, recorder.batch)
+    work = partial(_predict, recorder, out)
+    done = map(work, groups) if recorder.threads == 1 else in_order(work, groups, recorder.threads)
     return chain.from_iterable(done)
 
 
-def _predict(predictor: Predictor, out: Path, tasks: Sequence[Task]) -> list[Done]:
+def _predict(recorder: Recorder, out: Path, tasks: Sequence[Task]) -> list[Done]:
     paths = [task.source.path for task in tasks]
     stamps = [stamp_of(path) if path.exists() else [] for path in paths]
-    predictions = predictor.predict_together([task.source for task in tasks], out)
-    return [_note(predictor, out, *each) for each in zip(tasks, stamps, predictions, strict=True)]
+    predictions = recorder.predict_together([task.source for task in tasks], out)
+    return [_note(recorder, out, *each) for each in zip(tasks, stamps, predictions, strict=True)]
 
 
 def _note(
-    predictor: Predictor,
+    recorder: Recorder,
     out: Path,
     task: Task,
     stamp: Sequence[int],
@@ -82,7 +80,7 @@ def _note(
     if isinstance(prediction, Exception):
         return failed_line(task.position, str(prediction)), None
     path, _, name = task.source
-    files = [out / folder / f"{name}.png" for folder in predictor.result_folders]
+    files = [out / folder / f"{name}.png" for folder in recorder.result_folders]
     line = done_line(task.position, stamp, files, prediction.records)
     return line, f"{path}: {prediction.words}"
 
@@ -103,8 +101,10 @@ def predict_apart(
         UserError: A process was killed, or cannot write; the others are ended.
     """
     shares = [tasks[number::count] for number in range(count)]
-    workers = _start([(opener, share, out) for share in shares], default_threads() // count)
+    workers = _start(shares, default_threads() // count)
     try:
+        for worker in workers:  # Which begin at the same time: a network may have many bytes.
+            worker.give(opener, out)
         _watch(workers, report)
     finally:
         for worker in workers:
@@ -113,16 +113,25 @@ def predict_apart(
 
 
 class _Worker:
-    """A process, and how far it is."""
+    """A process, and how far it is.
 
-    def __init__(self, arguments: tuple[Opener, Sequence[Task], Path]) -> None:
+    Args:
+        share: What it is to predict, from when it is given a network.
+    """
+
+    def __init__(self, share: Sequence[Task]) -> None:
         context = get_context("spawn")  # Of a process with threads, a fork may hang.
-        self.share = arguments[1]
+        self.share = share
         self.reported = 0
-        self.messages, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=_work, args=(*arguments, theirs), daemon=True)
+        self.messages, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
+
+    def give(self, opener: Opener, out: Path) -> None:
+        """Sends it its work; one that has died already is found by the end of its messages."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.messages.send((opener, self.share, out))
 
     def check_end(self) -> None:
         """Refuses an end before the share was done."""
@@ -137,13 +146,13 @@ class _Worker:
         raise UserError(f"a process {how} at {path}; {GOES_ON}")
 
 
-def _start(arguments: Sequence[tuple[Opener, Sequence[Task], Path]], threads: int) -> list[_Worker]:
+def _start(shares: Sequence[Sequence[Task]], threads: int) -> list[_Worker]:
     # A new process keeps ignoring these: Ctrl-C reaches it too, and this one ends it.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPPING}
     given = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(max(1, threads))  # What libraries there start with.
     try:
-        return [_Worker(each) for each in arguments]
+        return [_Worker(share) for share in shares]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -169,8 +178,12 @@ def _watch(workers: Sequence[_Worker], report: Report) -> None:
             report(words)
 
 
-def _work(opener: Opener, share: Sequence[Task], out: Path, messages: Connection) -> None:
+def _work(messages: Connection) -> None:
     """What a process does; it ends at a picture where nobody listens any more."""
+    try:
+        opener, share, out = messages.recv()
+    except (EOFError, OSError):  # OSError: nobody is there to send the rest.
+        return
     try:
         predict_here(opener(), share, out, lambda words: messages.send(("picture", words)))
     except (BrokenPipeError, ConnectionResetError):

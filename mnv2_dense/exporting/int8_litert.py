@@ -14,8 +14,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from mnv2_dense.exporting.litert_file import check_decoding, convert, finish, prepare
-from mnv2_dense.exporting.litert_network import IMAGES
 from mnv2_dense.exporting.rounding import LEVELS
+from mnv2_dense.prediction.engine import IMAGES
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.network import Deployed
 from mnv2_dense.training.durable import replace_durably

@@ -21,8 +21,8 @@ from onnxruntime.quantization import (
 from typing_extensions import override
 
 from mnv2_dense.exporting.onnx_file import build_model
-from mnv2_dense.exporting.onnx_network import IMAGES
 from mnv2_dense.exporting.rounding import HALF_LEVELS, LEVELS
+from mnv2_dense.prediction.engine import IMAGES
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.network import Deployed
 

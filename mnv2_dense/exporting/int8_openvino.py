@@ -3,7 +3,7 @@
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 
 from mnv2_dense.exporting import onnx_file
 from mnv2_dense.exporting.openvino_file import save
-from mnv2_dense.exporting.rounding import HALF_LEVELS
+from mnv2_dense.exporting.rounding import HALF_LEVELS, LEVELS
+from mnv2_dense.prediction.engine import IMAGES, SCORE_THRESHOLD
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.network import Deployed
 from mnv2_dense.prediction.openvino_engine import import_openvino
-from mnv2_dense.prediction.openvino_graph import IMAGES, SCORE_THRESHOLD, adapt
+from mnv2_dense.prediction.openvino_graph import adapt
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
 def levels(groups: int) -> int:
-    """Of the weights of every convolution: NNCF halves all or none."""
-    return HALF_LEVELS
+    """Of the weights of a convolution of so many groups: depthwise kernels add in 32 bits."""
+    return HALF_LEVELS if groups == 1 else LEVELS
 
 
 def write(deployed: Deployed, manifest: Manifest, path: Path, pictures: NDArray[np.uint8]) -> None:
@@ -41,18 +42,60 @@ def write(deployed: Deployed, manifest: Manifest, path: Path, pictures: NDArray[
         source = Path(folder) / "network.onnx"
         onnx_file.write(deployed, manifest, source)
         model = openvino.Core().read_model(source)
-        # First, as NNCF folds constants, and the threshold is one until then.
+        # First, as constants are folded, and the threshold is one until then.
         adapt(openvino, model, manifest)
-        save(_quantize(model, pictures, manifest.batch or 1), manifest, path)
+        _fold_constants(model)
+        weights = _weights(model)
+        quantised = _quantize(model, pictures, manifest.batch or 1)
+        _set_weights(openvino.opset13, quantised, weights)
+        save(quantised, manifest, path)
+
+
+def _fold_constants(model: Any) -> None:
+    """Gives depthwise kernels their five dimensions, which the reader computes in the graph.
+
+    Out of four, NNCF gives them a scale per channel and column, which OpenVINO computes in float32.
+    """
+    from openvino.passes import ConstantFolding, Manager
+
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
+
+
+def _convolutions(model: Any) -> list[Any]:
+    return [each for each in model.get_ops() if each.get_type_name() in CONVOLUTIONS]
+
+
+def _weights(model: Any) -> dict[str, NDArray[np.float32]]:
+    """Of every convolution, [out, in, h, w] or [groups, out, in, h, w]."""
+    return {
+        each.get_friendly_name(): each.input_value(1).get_node().data.copy()
+        for each in _convolutions(model)
+    }
+
+
+def _set_weights(ops: Any, model: Any, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Gives the weights in 8 bits the grid that they were rounded to.
+
+    NNCF's has other steps: of half the range the largest weight / 63.5, by which the weights of
+    every layer become 0.8 % smaller, and none below a hundredth of the layer's largest.
+    """
+    for convolution in _convolutions(model):
+        weight = weights[convolution.get_friendly_name()]
+        of_channel = tuple(range(weight.ndim - 3, weight.ndim))
+        largest = np.abs(weight).max(axis=of_channel, keepdims=True)
+        groups = 1 if weight.ndim == 4 else len(weight)
+        step = np.where(largest > 0, largest / levels(groups), 1).astype(np.float32)
+        whole = ops.constant(np.rint(weight / step).astype(np.int8))
+        scaled = ops.multiply(ops.convert(whole, np.float32), ops.constant(step))
+        convolution.input(1).replace_source_output(scaled.output(0))
 
 
 def _quantize(model: Any, pictures: NDArray[np.uint8], batch: int) -> Any:
     with _quiet():
         import nncf
-        from nncf.quantization.advanced_parameters import (
-            AdvancedQuantizationParameters,
-            OverflowFix,
-        )
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 
         whole = len(pictures) // batch * batch
         batches = pictures[:whole].reshape(-1, batch, *pictures.shape[1:])
@@ -62,11 +105,8 @@ def _quantize(model: Any, pictures: NDArray[np.uint8], batch: int) -> Any:
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(batches),
             ignored_scope=nncf.IgnoredScope(names=_decoding(model), validate=False),
-            # CPUs without VNNI add products of 8 bits in 16: with half the range they fit. The
-            # weights lie on that grid already, and the biases make up for it.
-            advanced_parameters=AdvancedQuantizationParameters(
-                overflow_fix=OverflowFix.ENABLE, disable_bias_correction=True
-            ),
+            # The biases make up for the rounding already.
+            advanced_parameters=AdvancedQuantizationParameters(disable_bias_correction=True),
         )
 
 

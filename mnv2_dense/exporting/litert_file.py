@@ -13,8 +13,9 @@ from torch import nn
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.litert_graph import LiteRtGraph
-from mnv2_dense.exporting.litert_network import IMAGES, LiteRtDetector, LiteRtSegmenter
+from mnv2_dense.exporting.litert_network import LiteRtDetector, LiteRtSegmenter
 from mnv2_dense.exporting.litert_nms import add_nms
+from mnv2_dense.prediction.engine import IMAGES
 from mnv2_dense.prediction.litert_engine import quiet_runtime
 from mnv2_dense.prediction.manifest import KEY, Manifest
 from mnv2_dense.prediction.network import Deployed, DeployedDetector

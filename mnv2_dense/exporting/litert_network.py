@@ -12,8 +12,6 @@ from mnv2_dense.prediction.network import Deployed, DeployedDetector, DeployedSe
 from mnv2_dense.segmentation.head import DeepLabV3Head
 from mnv2_dense.structures import ImageSize
 
-IMAGES = "images"
-"""Name of the input, uint8 RGB [1, H, W, 3]."""
 LEAST_SIDE = 1e-6
 """Shortest side of a box, in shares of the picture: the operation for NMS takes none of zero."""
 _LARGEST = float(torch.finfo(torch.float32).max)

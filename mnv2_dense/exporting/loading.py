@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,7 +38,7 @@ def load(
             `.tflite` or `.pt2` (torch.export).
         engine: `onnx` (ONNX Runtime), `openvino`, `litert`, `torch_export` or `torch`; by default
             the best one for the file that is installed. For the first two a checkpoint is
-            converted, which takes about a second, and compared with PyTorch.
+            converted, which takes a second or two, and compared with PyTorch.
         threads: That the network runs on, and that a stream is shared by; by default
             `OMP_NUM_THREADS`, else one per core.
         device: Of a checkpoint: where torch runs it, as `cuda`; the CPU by default.
@@ -48,25 +48,70 @@ def load(
         UserError: The file is missing, damaged or of no known kind, the engine does not open such
             files or is not installed, or an argument is not allowed.
     """
+    return prepare(path, engine, threads=threads, device=device, overrides=overrides).open(threads)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a model is opened, here or in another process that this is sent to.
+
+    Attributes:
+        path: Its file.
+        engine: What runs it; None for the best one for the file as it is.
+        device: Of a checkpoint: where torch runs it.
+        overrides: Changes to the config of a checkpoint.
+        content: Of a checkpoint that was converted for the engine: it, in ONNX's form.
+    """
+
+    path: Path
+    engine: str | None = None
+    device: str | None = None
+    overrides: Sequence[str] = ()
+    content: bytes | None = field(default=None, repr=False)
+
+    def open(self, threads: int | None = None) -> Predictor:
+        """The model on some threads; see `load`."""
+        if self.content is None or self.engine is None:
+            options = {"device": self.device, "overrides": self.overrides}
+            return loading.load(self.path, self.engine, threads=threads, **options)
+        opener = partial(engine_class(self.engine), self.path, content=self.content)
+        return assemble(self.engine, opener, loading.check_threads(threads))
+
+
+def prepare(
+    path: str | Path,
+    engine: str | None = None,
+    *,
+    threads: int | None = None,
+    device: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Opening:
+    """Does what `load` need do but once for several processes: a checkpoint is converted here.
+
+    Raises:
+        UserError: As of `load`; a file that is opened as it is, is not looked at yet.
+    """
     path = Path(path)
-    open_as_it_is = partial(loading.load, path, threads=threads, device=device, overrides=overrides)
+    as_it_is = Opening(path, engine, device, tuple(overrides))
     if not path.is_file() or is_exported(path):
-        return open_as_it_is(engine)
-    if engine in CONVERTED and str(device or "cpu") != "cpu":
-        raise UserError(f"{path}: device={device} is for engine=torch; {engine} runs on the CPU")
+        return as_it_is
+    on_cpu = str(device or "cpu") == "cpu"
     if engine in CONVERTED:
+        if not on_cpu:
+            raise UserError(
+                f"{path}: device={device} is for engine=torch; {engine} runs on the CPU"
+            )
         loading.choose_engine(path, engine)
         _check_libraries(path, engine)
-        with _converting:
-            return _convert(path, engine, threads, overrides)
-    best = _best() if engine is None and str(device or "cpu") == "cpu" else None
+        return replace(as_it_is, content=_convert(path, engine, threads, overrides))
+    best = _best() if engine is None and on_cpu else None
     if best is not None:
         try:
-            with _converting:
-                return _convert(path, best, threads, overrides)
+            content = _convert(path, best, threads, overrides)
+            return replace(as_it_is, engine=best, content=content)
         except NotConvertedError as error:
             _log.warning("%s; PyTorch runs it", error)
-    return open_as_it_is("torch" if engine is None else engine)
+    return replace(as_it_is, engine=engine or "torch")
 
 
 class NotConvertedError(UserError):
@@ -75,23 +120,32 @@ class NotConvertedError(UserError):
 
 def _best() -> str | None:
     """The first engine that checkpoints can be converted for here."""
-    if any(find_spec(library) is None for library in LIBRARIES):
+    if _missing_libraries():
         return None
     installed = (name for name in CONVERTED if find_spec(loading.ENGINES[name].library))
     return next(installed, None)
 
 
 def _check_libraries(path: Path, engine: str) -> None:
-    missing = [library for library in LIBRARIES if find_spec(library) is None]
-    if missing:
+    if missing := _missing_libraries():
         raise UserError(
             f"{path}: engine={engine} of a checkpoint needs {missing[0]}, which is not installed; "
             "pip install 'mnv2-dense[onnx]'"
         )
 
 
-def _convert(path: Path, engine: str, threads: int | None, overrides: Sequence[str]) -> Predictor:
-    """A checkpoint brought to an engine.
+def _missing_libraries() -> list[str]:
+    return [library for library in LIBRARIES if find_spec(library) is None]
+
+
+def _convert(path: Path, engine: str, threads: int | None, overrides: Sequence[str]) -> bytes:
+    """A checkpoint brought to an engine, one at a time; see `_convert_alone`."""
+    with _converting:
+        return _convert_alone(path, engine, threads, overrides)
+
+
+def _convert_alone(path: Path, engine: str, threads: int | None, overrides: Sequence[str]) -> bytes:
+    """A checkpoint in ONNX's form, in which an engine runs it to the same results.
 
     Raises:
         NotConvertedError: It cannot be, or computes something else there.
@@ -128,4 +182,4 @@ def _convert(path: Path, engine: str, threads: int | None, overrides: Sequence[s
             f"{verification.unit} would be those of PyTorch"
             + (f", its logits differing by {verification.noise:.2g}" if verification.noise else "")
         )
-    return assemble(engine, opener, count)
+    return content

@@ -12,11 +12,8 @@ import onnx_ir as ir
 from onnxscript import GraphBuilder
 
 from mnv2_dense.detection.coding import BOX_SCALES, MAX_LOG_SIZE
+from mnv2_dense.prediction.engine import OUTPUTS, SCORE_THRESHOLD
 
-BOXES, SCORES, LABELS = "boxes", "scores", "labels"
-"""Names of the outputs, see `DetectorArrays`."""
-SCORE_THRESHOLD = "score_threshold"
-"""Name of the input that raises the config's threshold; it may be left out."""
 _LEFT_OUT = -1.0
 """Score of what does not pass."""
 _NEVER = 2.0
@@ -62,7 +59,7 @@ def add_boxes(op: Op, box_deltas: ir.Value, anchors: ir.Value) -> ir.Value:
 def add_decoding(
     builder: GraphBuilder, scores: ir.Value, boxes: ir.Value, decoding: Mapping[str, Any]
 ) -> None:
-    """Detections as the graph's outputs, and its input for the threshold.
+    """Detections as the graph's outputs, and its input for the threshold, which may be left out.
 
     Args:
         builder: Of the graph.
@@ -79,7 +76,7 @@ def add_decoding(
         found = _across_classes(op, scores, boxes, clipped, threshold, decoding)
     else:
         found = _per_class(op, scores, boxes, clipped, threshold, decoding)
-    for value, name in zip(found, (BOXES, SCORES, LABELS), strict=True):
+    for value, name in zip(found, OUTPUTS["detection"], strict=True):
         builder.add_output(value, name)
 
 

@@ -57,6 +57,7 @@ def build_model(deployed: Deployed, manifest: Manifest) -> onnx.ModelProto:
             sizes=None if manifest.dynamic_size else _sizes(deployed, manifest.input_size),
         )
     builder.pop_module()
+    _name_dimensions(graph)
     model.producer_name, model.producer_version = "mnv2_dense", manifest.version
     model.metadata_props.update(_metadata(manifest))
     return ir.to_proto(model)
@@ -86,6 +87,22 @@ def _add_detections(
         )
     scores = add_scores(op, logits, deployed.activation)
     add_decoding(builder, scores, add_boxes(op, deltas, anchors), manifest.decoding)
+
+
+def _name_dimensions(graph: ir.Graph) -> None:
+    """Says of the outputs what other programs show: which of their sides follow from which."""
+    shape = graph.inputs[0].shape
+    assert shape is not None
+    batch, height, width, _ = shape
+    shapes = {
+        "boxes": [batch, "detections", 4],
+        "scores": [batch, "detections"],
+        "labels": [batch, "detections"],
+        "label_map": [batch, height, width],
+    }
+    for output in graph.outputs:
+        traced = output.shape or []  # Of the logits, whose cells the exporter has counted.
+        output.shape = ir.Shape(shapes.get(str(output.name), [batch, *traced[1:]]))
 
 
 def _metadata(manifest: Manifest) -> dict[str, str]:

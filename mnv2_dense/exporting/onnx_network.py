@@ -16,13 +16,12 @@ from typing_extensions import override
 from mnv2_dense.backbone.blocks import SamePadConv2d
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.levels import Levels
+from mnv2_dense.prediction.engine import IMAGES
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.network import Deployed, DeployedDetector
 
 OPSET = 18
 """Of the graphs."""
-IMAGES = "images"
-"""Name of the graphs' input, uint8 RGB [B, H, W, 3]."""
 
 _tracing = threading.Lock()
 
@@ -45,23 +44,22 @@ def trace_network(deployed: Deployed, manifest: Manifest) -> ir.Model:
     same = _replace_same(network)
     images = torch.zeros(manifest.batch or 1, *manifest.input_size, 3, dtype=torch.uint8)
     file = io.BytesIO()
-    with warnings.catch_warnings():
+    # Both work on the state of the whole process.
+    with _tracing, warnings.catch_warnings():
         # Of the tracing exporter itself; and of what it takes for constant, as many pools of timm
         # do with their size. What that spoils does not pass the verification.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         try:
-            # It works on the state of the whole process.
-            with _tracing:
-                torch.onnx.export(
-                    network,
-                    (images,),
-                    file,  # pyrefly: ignore[bad-argument-type]  the tracing one takes it
-                    input_names=[IMAGES],
-                    dynamic_axes={IMAGES: _dynamic_axes(manifest)},
-                    opset_version=OPSET,
-                    dynamo=False,
-                )
+            torch.onnx.export(
+                network,
+                (images,),
+                file,  # pyrefly: ignore[bad-argument-type]  the tracing one takes it
+                input_names=[IMAGES],
+                dynamic_axes={IMAGES: _dynamic_axes(manifest)},
+                opset_version=OPSET,
+                dynamo=False,
+            )
         except torch.onnx.errors.OnnxExporterError as error:
             raise UserError(
                 "this network cannot be written as ONNX: PyTorch's exporter does not know one of "

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from onnxscript import GraphBuilder
 
 from mnv2_dense.prediction.decoding import places_of
+from mnv2_dense.prediction.engine import OUTPUTS
 from mnv2_dense.structures import ImageSize
-
-LABEL_MAP, CLASS_LOGITS = "label_map", "class_logits"
-"""Names of the outputs, see `SegmenterArrays`."""
 
 
 class Tiles(NamedTuple):
@@ -67,8 +65,8 @@ def add_label_map(
         label_map = _decide_cells(op, logits, rows, columns)
     else:
         label_map = _interpolate_all(op, logits, images, align_corners)
-    builder.add_output(label_map, LABEL_MAP)
-    builder.add_output(class_logits, CLASS_LOGITS)
+    for value, name in zip((label_map, class_logits), OUTPUTS["segmentation"], strict=True):
+        builder.add_output(value, name)
 
 
 def _find_both(

@@ -9,6 +9,14 @@ from numpy.typing import NDArray
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.manifest import Manifest
 
+IMAGES, SCORE_THRESHOLD = "images", "score_threshold"
+"""Names of a file's inputs; the second is a detector's."""
+OUTPUTS = {
+    "detection": ("boxes", "scores", "labels"),
+    "segmentation": ("label_map", "class_logits"),
+}
+"""Names of its outputs, in the order of `DetectorArrays` and of `SegmenterArrays`."""
+
 
 class DetectorArrays(NamedTuple):
     """Detections of a batch, best first, filled up with score 0.
@@ -54,6 +62,17 @@ class Engine(ABC):
             score_threshold: Of a detector: boxes of lower scores may be left out (and are not
                 worth any work); those below the threshold that it was exported with always are.
         """
+
+
+def check_count(name: str, value: object) -> int:
+    """A number of threads or pictures as it was given.
+
+    Raises:
+        UserError: It is no whole number, or below 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise UserError(f"{name} is a whole number, at least 1, not {value!r}")
+    return int(value)
 
 
 def check_detections(found: DetectorArrays, pictures: int, classes: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.prediction.engine import Engine
+from mnv2_dense.prediction.engine import Engine, check_count
 from mnv2_dense.prediction.predictor import Predictor
 
 
@@ -92,11 +92,9 @@ def check_threads(threads: int | None) -> int:
     """The number of threads; None for the default.
 
     Raises:
-        UserError: It is below 1.
+        UserError: It is no whole number, or below 1.
     """
-    if threads is not None and threads < 1:
-        raise UserError(f"threads is at least 1, not {threads}")
-    return threads or default_threads()
+    return default_threads() if threads is None else check_count("threads", threads)
 
 
 def choose_engine(path: Path, engine: str | None = None) -> str:

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.prediction.engine import DetectorArrays, Engine, SegmenterArrays
+from mnv2_dense.prediction.engine import (
+    IMAGES,
+    OUTPUTS,
+    SCORE_THRESHOLD,
+    DetectorArrays,
+    Engine,
+    SegmenterArrays,
+)
 from mnv2_dense.prediction.manifest import KEY, read_manifest
-
-_OUTPUTS = {
-    "detection": list(DetectorArrays._fields),
-    "segmentation": ["label_map", "class_logits"],
-}
 
 
 class OnnxEngine(Engine):
@@ -56,7 +58,7 @@ class OnnxEngine(Engine):
         self.name = f"ONNX Runtime {onnxruntime.__version__}"
         self._path = path
         self.manifest = read_manifest(metadata.get(KEY), path)
-        self._outputs = _OUTPUTS[self.manifest.task]
+        self._outputs = OUTPUTS[self.manifest.task]
         if not set(self._outputs) <= {each.name for each in self._session.get_outputs()}:
             raise UserError(f"{path}: damaged, it does not give what it says; export it again")
 
@@ -64,12 +66,12 @@ class OnnxEngine(Engine):
     def run(
         self, images: NDArray[np.uint8], score_threshold: float = 0.0
     ) -> DetectorArrays | SegmenterArrays:
-        feed: dict[str, Any] = {"images": images}
+        feed: dict[str, Any] = {IMAGES: images}
         detects = self.manifest.task == "detection"
         if detects:
-            feed["score_threshold"] = np.asarray(score_threshold, np.float32)
+            feed[SCORE_THRESHOLD] = np.asarray(score_threshold, np.float32)
         try:
-            found: Any = self._session.run(self._outputs, feed)
+            found: Any = self._session.run(list(self._outputs), feed)
         except Exception as error:  # ONNX Runtime's errors have no common base.
             size = " x ".join(map(str, images.shape))
             raise UserError(

@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.prediction.engine import DetectorArrays, Engine, SegmenterArrays
+from mnv2_dense.prediction.engine import (
+    IMAGES,
+    OUTPUTS,
+    SCORE_THRESHOLD,
+    DetectorArrays,
+    Engine,
+    SegmenterArrays,
+)
 from mnv2_dense.prediction.manifest import KEY, Manifest, read_manifest
-from mnv2_dense.prediction.openvino_graph import IMAGES, OUTPUTS, SCORE_THRESHOLD, adapt
+from mnv2_dense.prediction.openvino_graph import adapt
 
 # Where the reader of ONNX files keeps their metadata.
 _PLACES = ([KEY], ["framework", KEY])

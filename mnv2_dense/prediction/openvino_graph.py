@@ -4,15 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from mnv2_dense.prediction.engine import IMAGES, OUTPUTS, SCORE_THRESHOLD
 from mnv2_dense.prediction.manifest import Manifest
-
-IMAGES, SCORE_THRESHOLD = "images", "score_threshold"
-"""Names of the inputs; the second is a detector's."""
-OUTPUTS = {
-    "detection": ("boxes", "scores", "labels"),
-    "segmentation": ("label_map", "class_logits"),
-}
-"""Names of the outputs, in the order of `DetectorArrays` and of `SegmenterArrays`."""
 
 
 def adapt(openvino: Any, model: Any, manifest: Manifest) -> None:

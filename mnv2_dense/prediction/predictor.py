@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.prediction.engine import DetectorArrays, Engine, SegmenterArrays
+from mnv2_dense.prediction.engine import DetectorArrays, Engine, SegmenterArrays, check_count
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.results import Result
 from mnv2_dense.prediction.seeing import DetectorSight, Run, SegmenterSight, Shown
@@ -115,10 +115,8 @@ class Predictor:
             UserError: The one picture cannot be read; of many, only where no further ones can be
                 had: a folder without pictures, a video that is broken, no such camera.
         """
-        if not 0 <= score_threshold <= 1:
-            raise UserError(f"score_threshold is from 0 to 1, not {score_threshold}")
-        if batch < 1:
-            raise UserError(f"batch is at least 1, not {batch}")
+        check_threshold(score_threshold)
+        check_count("batch", batch)
         if not is_one(source):
             return self._predict_many(find_items(source), batch, score_threshold)
         in_file = isinstance(source, str | Path)
@@ -171,6 +169,16 @@ class Predictor:
     ) -> DetectorArrays | SegmenterArrays:
         with self._lock:
             return self.engine.run(images, score_threshold)
+
+
+def check_threshold(value: object) -> None:
+    """Refuses what is no score.
+
+    Raises:
+        UserError: It is no number from 0 to 1.
+    """
+    if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise UserError(f"score_threshold is from 0 to 1, not {value!r}")
 
 
 class Predictions(Iterator[Result]):

@@ -184,5 +184,6 @@ def save_image(image: Image.Image, path: Path) -> None:
     known = Image.registered_extensions()
     form = known.get(path.suffix.lower())
     if form not in Image.SAVE:
-        raise UserError(f"{path}: {path.suffix or 'no suffix'} is of no picture format; give .png")
+        what = f"{path.suffix} is of no picture format" if path.suffix else "has no suffix"
+        raise UserError(f"{path}: {what}; the suffix says the format, as .png or .jpg")
     replace_durably(path, lambda file: image.save(file, form))

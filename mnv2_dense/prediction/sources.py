@@ -85,7 +85,8 @@ def _find_files(source: str | Path) -> Iterator[Item]:
     if not str(source):
         raise UserError("an empty text is no path; give a picture, a folder, a pattern or a video")
     if is_video(path):
-        yield from (_frame(str(path), *each) for each in enumerate(read_frames(path), 1))
+        for name in match_videos(str(source)):
+            yield from (_frame(name, *each) for each in enumerate(read_frames(Path(name)), 1))
     elif path.is_dir():
         yield from (Item(str(found)) for found in find_images(path))
     elif is_pattern(source):
@@ -104,11 +105,21 @@ def match_pictures(pattern: str) -> list[Path]:
     Raises:
         UserError: There are none.
     """
-    found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207  it may be absolute
-    pictures = sorted(each for each in found if each.suffix.lower() in SUFFIXES and each.is_file())
+    pictures = [each for each in _match_files(pattern) if each.suffix.lower() in SUFFIXES]
     if not pictures:
         raise UserError(f"{pattern}: matches no picture (looked for {' '.join(SUFFIXES)})")
     return pictures
+
+
+def match_videos(source: str) -> list[str]:
+    """Videos that match a pattern such as `films/*.mp4`, sorted; else the source alone."""
+    found = _match_files(source) if is_pattern(source) else []
+    return [str(each) for each in found if is_video(each)] or [source]
+
+
+def _match_files(pattern: str) -> list[Path]:
+    found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207  it may be absolute
+    return sorted(each for each in found if each.is_file())
 
 
 def is_pattern(source: str | Path) -> bool:

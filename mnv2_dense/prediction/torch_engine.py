@@ -35,6 +35,7 @@ class TorchEngine(Engine):
 
     Attributes:
         deployed: The network.
+        config: That it was built by.
 
     Raises:
         UserError: The file cannot be read, is not ours, or does not fit its own config; or there is
@@ -51,13 +52,13 @@ class TorchEngine(Engine):
     ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        config, categories, task = open_checkpoint(path, overrides)
+        self.config, categories, task = open_checkpoint(path, overrides)
         self.name = f"PyTorch {torch.__version__}"
-        self.manifest = describe(config, categories)
+        self.manifest = describe(self.config, categories)
         try:
             self._device = torch.device(device)
             self.deployed: Deployed = deploy(task).to(self._device)
-        except RuntimeError as error:  # Of a kind that is not known, or not there.
+        except (RuntimeError, AssertionError) as error:  # Of no known kind, or not there.
             reason = str(error).splitlines()[0]
             raise UserError(f"device={device} cannot be used here: {reason}") from error
         self.deployed.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]

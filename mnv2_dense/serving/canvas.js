@@ -1,6 +1,9 @@
 // Pictures, boxes and label maps on the canvas, at the screen's own resolution.
 
 const CONTOUR = [255, 255, 255, 255];
+const LETTERS = 24; // of a class's name on the picture
+const ENLARGED = 4; // times that a picture may be
+const SMALLEST = 160; // CSS pixels of the longer side, however small the picture
 
 /** Bitmap of a picture that came in base64; its pixel values are those in the file. */
 export async function decode(base64, type) {
@@ -45,7 +48,8 @@ export function paintLabels({ labels, width, height }, classes, isShown) {
 
 /** Draws a picture, fitted into the width and height in CSS pixels, and returns the scale. */
 export function drawPicture(canvas, bitmap, width, height) {
-  const fit = Math.min(width / bitmap.width, height / bitmap.height, 4);
+  const most = Math.max(ENLARGED, SMALLEST / Math.max(bitmap.width, bitmap.height));
+  const fit = Math.min(width / bitmap.width, height / bitmap.height, most);
   const scale = window.devicePixelRatio || 1;
   canvas.style.width = `${Math.max(1, Math.round(bitmap.width * fit))}px`;
   canvas.width = Math.max(1, Math.round(bitmap.width * fit * scale));
@@ -79,7 +83,7 @@ export function drawBoxes(canvas, boxes, classes, scale) {
 
 /** Names a box, unless that would hide the name of a better one. */
 function drawCaption(context, [left, top], { name, color }, score, letter, taken) {
-  const text = `${name} ${score.toFixed(2)}`;
+  const text = `${name.length > LETTERS ? `${name.slice(0, LETTERS - 3)}...` : name} ${score.toFixed(2)}`;
   const width = context.measureText(text).width + letter * 0.8;
   const height = letter * 1.5;
   // Above the box where there is room, else inside it; never out of the picture.
@@ -101,6 +105,15 @@ export function drawMask(canvas, painted, opacity) {
   context.drawImage(painted, 0, 0, canvas.width, canvas.height);
   context.globalAlpha = 1;
   context.imageSmoothingEnabled = true;
+}
+
+/** Gives what is drawn to the user as a file. */
+export function savePng(canvas, name) {
+  canvas.toBlob((blob) => {
+    const link = document.createElement("a");
+    Object.assign(link, { href: URL.createObjectURL(blob), download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
 }
 
 /** Whether white is the easier to read on a colour; by the luma of Rec. 601. */

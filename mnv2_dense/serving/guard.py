@@ -19,8 +19,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer: the page loads its own three files and nothing else."""
-_OWN = ("same-origin", "none", "")
-"""What a browser says of requests of our own page, of the user, and what others do not say."""
+_OWN = ("same-origin", "none")
+"""What a browser says of requests of our own page and of the user."""
+_READING = ("GET", "HEAD")
 
 
 class Guard:
@@ -47,19 +48,37 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if scope["type"] == "http" and (refusal := self._refusal(Headers(scope=scope))):
+        if scope["type"] == "http" and (refusal := self._refusal(scope)):
             refused = PlainTextResponse(refusal, status_code=403)
             await refused(scope, receive, send_guarded)
         else:
             await self.app(scope, receive, send_guarded)
 
-    def _refusal(self, headers: Headers) -> str | None:
+    def _refusal(self, scope: Scope) -> str | None:
+        headers = Headers(scope=scope)
         host = _host_of(headers.get("host", ""))
         if not (host in self.names or _is_address(host)):
             return "this server does not go by that name; ask for it by its address"
-        if headers.get("sec-fetch-site", "") not in _OWN:
+        if _is_foreign(headers) and not _follows_link(scope["method"], headers):
             return "only the page of this server may ask it"
         return None
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether a browser asks for another site's page; what is no browser says nothing of it.
+
+    Of a server that is neither this machine nor encrypted, browsers tell only the origin, and
+    that only where something is sent.
+    """
+    if site := headers.get("sec-fetch-site", ""):
+        return site not in _OWN
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2].lower() != headers["host"].lower()
+
+
+def _follows_link(method: str, headers: Headers) -> bool:
+    """Whether the page comes to a window of its own, where no other site sees it."""
+    return method in _READING and headers.get("sec-fetch-dest") == "document"
 
 
 def _host_of(header: str) -> str:

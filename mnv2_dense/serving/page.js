@@ -1,6 +1,6 @@
 // The page: a picture goes to the server, what comes back is filtered and drawn here.
 
-import { decode, drawBoxes, drawMask, drawPicture, paintLabels, readLabels } from "./canvas.js";
+import { decode, drawBoxes, drawMask, drawPicture, paintLabels, readLabels, savePng } from "./canvas.js";
 
 const START_THRESHOLD = 0.3;
 const LEAST_SHARE = 0.5; // of the window's height that a picture may take
@@ -9,11 +9,26 @@ const UNTYPED = "application/octet-stream";
 const STEPS = { read: "Decode the picture", prepare: "Prepare", run: "Network", finish: "Finish", total: "Total" };
 
 const at = (id) => document.getElementById(id);
-const model = await (await fetch("model")).json();
+const model = await describeModel();
 const detects = model.task === "detection";
 const hidden = new Set(model.classes.flatMap(({ background }, label) => (background ? [label] : [])));
 let seen = null; // what came back of the last picture
 let asked = new AbortController();
+
+async function describeModel() {
+  try {
+    return await (await fetch("model")).json();
+  } catch (problem) {
+    showProblem("The server does not say what its network is; is it still running? Then load the page again.");
+    throw problem;
+  }
+}
+
+function showProblem(message) {
+  at("error").textContent = message;
+  at("error").hidden = false;
+  at("error").scrollIntoView({ block: "nearest" });
+}
 
 function showModel() {
   document.title = `${model.weights} - try it`;
@@ -46,8 +61,7 @@ async function look(file) {
     showAnswer();
   } catch (problem) {
     if (signal.aborted) return;
-    at("error").textContent = `${name}: ${problem.message}`;
-    at("error").hidden = false;
+    showProblem(`${name}: ${problem.message}`);
     draw(); // there is less room now
   }
   at("status").textContent = "";
@@ -63,7 +77,8 @@ async function ask(file, signal) {
   try {
     response = await fetch("predict", request);
   } catch {
-    throw new Error("the server does not answer; is it still running?");
+    const readable = await file.slice(0, 1).arrayBuffer().catch(() => null);
+    throw new Error(readable ? "the server does not answer; is it still running?" : "cannot be read; is it a folder?");
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(answer.error ?? "the server failed; its terminal says why");
@@ -138,7 +153,8 @@ function showMask() {
   const present = seen.shares.flatMap((value, label) => (value ? [label] : []));
   const shown = present.filter((label) => !hidden.has(label));
   const text = `${shown.length} of ${present.length} ${present.length === 1 ? "class" : "classes"} shown`;
-  at("shown").textContent = text;
+  const empty = present.every((label) => model.classes[label].background);
+  at("shown").textContent = empty ? "Nothing but background was found in this picture." : text;
   at("canvas").setAttribute("aria-label", `${at("caption").textContent}: ${text}`);
   seen.painted = paintLabels(seen.labels, model.classes, (label) => label < model.classes.length && !hidden.has(label));
 }
@@ -172,15 +188,6 @@ function choose(shown) {
   update();
 }
 
-function save(event) {
-  event.preventDefault();
-  at("canvas").toBlob((blob) => {
-    const link = made("a", { href: URL.createObjectURL(blob), download: `${seen.name.replace(/\.[^.]*$/, "")}_seen.png` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
-}
-
 function row(texts, className = "") {
   const [head, ...rest] = texts;
   return made("tr", { className }, made("th", { scope: "row", textContent: head }),
@@ -205,7 +212,7 @@ at("file").addEventListener("change", () => {
 for (const id of ["threshold", "opacity"]) at(id).addEventListener("input", update);
 at("all").addEventListener("click", () => choose(true));
 at("none").addEventListener("click", () => choose(false));
-at("save").addEventListener("click", save);
+at("save").addEventListener("click", () => savePng(at("canvas"), `${seen.name.replace(/\.[^.]*$/, "")}_seen.png`));
 addEventListener("resize", draw);
 addEventListener("paste", (event) => lookAtFirst(event.clipboardData.files));
 addEventListener("dragover", (event) => {
@@ -216,5 +223,6 @@ addEventListener("dragleave", (event) => event.relatedTarget || at("drop").class
 addEventListener("drop", (event) => {
   event.preventDefault();
   at("drop").classList.remove("over");
-  lookAtFirst(event.dataTransfer.files);
+  if (event.dataTransfer.files.length) lookAtFirst(event.dataTransfer.files);
+  else showProblem("What was dropped is no file; save the picture first, or copy and paste it.");
 });

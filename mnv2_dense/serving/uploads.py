@@ -11,6 +11,10 @@ MAX_BYTES = 32 * 2**20
 """Of one picture."""
 MAX_SECONDS = 60.0
 """In which a picture must have come."""
+MAX_PAUSE = 10.0
+"""Seconds in which at least a byte of it must come."""
+_DIGITS = 20
+"""Of a length that are read; Python refuses thousands."""
 UNTYPED = "application/octet-stream"
 """What the page calls files of which the browser does not know the type."""
 
@@ -41,20 +45,31 @@ async def receive_picture(request: Request, path: Path, max_bytes: int = MAX_BYT
         raise UploadError(415, f"not a picture but {quote(kind) or 'of no type'}")
     length = request.headers.get("content-length", "")
     if length.isdecimal():
-        _check_length(int(length), max_bytes)
-    try:
-        async with asyncio.timeout(MAX_SECONDS):
-            received = await _write(request, path, max_bytes)
-    except TimeoutError:
-        raise UploadError(408, f"did not come within {MAX_SECONDS:.0f} seconds") from None
+        _check_length(int(length[:_DIGITS]), max_bytes)
+    received = await _receive(request, path, max_bytes)
     if not received:
         raise UploadError(400, "the file is empty")
 
 
-async def _write(request: Request, path: Path, max_bytes: int) -> int:
+async def _receive(request: Request, path: Path, max_bytes: int) -> int:
+    pause = asyncio.timeout(MAX_PAUSE)
+    try:
+        async with asyncio.timeout(MAX_SECONDS), pause:
+            return await _write(request, path, max_bytes, pause)
+    except TimeoutError:
+        late = (
+            f"stalled for {MAX_PAUSE:g}" if pause.expired() else f"took more than {MAX_SECONDS:g}"
+        )
+        raise UploadError(408, f"the upload {late} seconds; try again") from None
+
+
+async def _write(request: Request, path: Path, max_bytes: int, pause: asyncio.Timeout) -> int:
+    """Writes what comes and returns how many bytes; every part puts off the end of `pause`."""
     received = 0
+    loop = asyncio.get_running_loop()
     with path.open("wb") as file:
         async for part in request.stream():
+            pause.reschedule(loop.time() + MAX_PAUSE)
             received += len(part)
             # A client may send more than it said, or not say it.
             _check_length(received, max_bytes)

@@ -16,6 +16,7 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.images import FORMATS, read_image
 from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.prediction.results import DetectionResult, Result, SegmentationResult
+from mnv2_dense.quoting import quote
 from mnv2_dense.segmentation.draw import BACKGROUND, LabelMap
 from mnv2_dense.structures import ImageSize
 
@@ -39,13 +40,22 @@ class Viewer:
     weights: str
 
     def describe(self) -> dict[str, Any]:
-        """Task, classes with their colours, engine: what the page shows before a picture."""
+        """Task, classes with their colours, engine: what the page shows before a picture.
+
+        Raises:
+            UserError: A segmenter has more classes than a label map holds.
+        """
         manifest = self.predictor.manifest
         detects = manifest.task == "detection"
         palette = class_palette()
+        if not detects and len(manifest.names) > len(palette):
+            raise UserError(
+                f"{quote(self.weights)}: names {len(manifest.names)} classes, but label maps hold "
+                f"{len(palette)} at most; its file is damaged, export it again"
+            )
         return {
             "task": manifest.task,
-            "weights": self.weights,
+            "weights": quote(self.weights),
             "engine": self.predictor.engine.name,
             "precision": manifest.precision,
             "input_size": list(manifest.input_size),
@@ -53,7 +63,7 @@ class Viewer:
             "formats": list(FORMATS),
             "classes": [
                 {
-                    "name": name,
+                    "name": quote(name),
                     "color": list(label_color(label) if detects else palette[label]),
                     "background": not detects and name == BACKGROUND,
                 }

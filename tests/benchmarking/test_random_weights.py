@@ -3,7 +3,12 @@ import pytest
 import torch
 from torch import nn
 
-from mnv2_dense.benchmarking.random_weights import fit_candidates, fit_norms, set_candidates
+from mnv2_dense.benchmarking.random_weights import (
+    fit_candidates,
+    fit_norms,
+    set_candidates,
+    set_mixture,
+)
 from mnv2_dense.errors import UserError
 
 ANCHORS, SLOTS, SIDE, DEPTH = 2, 5, 12, 8
@@ -48,3 +53,22 @@ def test_norms_are_fitted_to_the_picture() -> None:
     assert values.mean().abs() < 0.01
     assert values.std() == pytest.approx(1, abs=0.01)
     assert all(each.momentum == 0.1 for each in network if isinstance(each, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("wanted", [0.1, 0.4])
+def test_a_segmenter_gives_several_classes_between_some_cells(wanted: float) -> None:
+    torch.manual_seed(0)
+    classifier, features = nn.Conv2d(DEPTH, SLOTS, 1), torch.randn(1, DEPTH, 40, 40)
+    with torch.no_grad():
+        set_mixture(classifier, classifier(features), wanted)
+        best = classifier(features)[0].argmax(0)
+    corners = torch.stack([best[:-1, :-1], best[:-1, 1:], best[1:, :-1], best[1:, 1:]])
+    assert float((corners != corners[0]).any(0).float().mean()) == pytest.approx(wanted, abs=0.01)
+    assert len(best.unique()) > 2
+    assert int(best.flatten().mode().values) == 0
+
+
+def test_a_segmenter_of_one_colour_is_refused() -> None:
+    classifier = nn.Conv2d(DEPTH, SLOTS, 1)
+    with pytest.raises(UserError, match="no label map for this picture; give another one"):
+        set_mixture(classifier, torch.ones(1, SLOTS, 5, 5))

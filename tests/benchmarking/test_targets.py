@@ -1,11 +1,11 @@
 from dataclasses import replace
+from typing import Literal
 from unittest.mock import ANY
 
 import pytest
 
 from mnv2_dense.benchmarking.folder import ONE_BY_ONE, ONE_THREAD, WHOLE
 from mnv2_dense.benchmarking.interleaving import Timing
-from mnv2_dense.benchmarking.report import Section
 from mnv2_dense.benchmarking.rows import ALONE, EAGER, FOLDED, TFLITE, inside, whole
 from mnv2_dense.benchmarking.targets import (
     Ratio,
@@ -99,11 +99,32 @@ def test_a_folder_is_to_be_faster(folder: float, met: bool) -> None:
     assert folder_ratios(timings, "torch", threads=2) == [replace(ratio, name=ANY)]
 
 
-def test_the_report_says_what_was_missed() -> None:
-    ratios = [Ratio("slow / fast", 2.0, 1.9, 1.25), Ratio("fast / slow", 0.5, 0.4)]
-    section = Section("Title", timings_of(slow=2, fast=1), ratios, ["a note"])
-    lines = section.lines()
-    assert lines[1:3] == ["Title", "  a note"]
-    assert any(line.split() == ["2.0", "1.0", "slow"] for line in lines)
-    assert lines[-2].split()[:6] == ["2.000", "1.900", "at", "most", "1.25", "MISSED"]
-    assert [each["met"] for each in section.as_dict()["ratios"]] == [False, None]
+@pytest.mark.parametrize(
+    ("value", "direction", "met"),
+    [
+        (0.4, "at most", True),
+        (0.401, "at most", False),
+        (0.4, "at least", True),
+        (0.399, "at least", False),
+    ],
+)
+def test_at_the_target_itself_it_is_reached(
+    value: float, direction: Literal["at most", "at least"], met: bool
+) -> None:
+    assert Ratio("one / other", value, 1.0, 0.4, direction).met is met
+    assert Ratio("one / other", value, 1.0, None, direction).met is None
+
+
+def test_ratios_are_those_of_medians_and_of_the_fastest() -> None:
+    timings = {EAGER: Timing((4.0, 1.0, 100.0)), FOLDED: Timing((2.0, 0.5, 3.0))}
+    timings |= {whole("torch", 0.3): Timing((1.0,)), whole("torch", 0.01): Timing((1.0,))}
+    timings |= {"torchvision, 0.3": Timing((1.0,)), "torchvision, 0.01": Timing((1.0,))}
+    ratio = detector_ratios(timings, ["torch"], 2)[-1]
+    assert (ratio.value, ratio.best) == (2.0 / 4.0, 0.5 / 1.0)
+
+
+def test_a_single_size_of_pictures_is_asked_for() -> None:
+    names = (whole("torch", "5x4"), "torchvision, 5x4", "torchvision by max(1), 5x4")
+    timings = timings_of(**dict.fromkeys((*names, EAGER, FOLDED), 1.0))
+    ratios = segmenter_ratios(timings, ["torch"], [], ["5x4"])
+    assert [each.target for each in ratios] == [0.35, None, 0.70]

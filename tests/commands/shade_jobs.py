@@ -7,6 +7,7 @@ from PIL import Image
 
 from mnv2_dense.commands.outputs import JOB_FOLDER, Outputs
 from mnv2_dense.commands.prediction_job import WHOLE, Share, run_job
+from mnv2_dense.commands.prediction_kinds import Opened
 from tests.commands.shades import RECORDS, Shades
 
 
@@ -24,7 +25,7 @@ def run_shades(
 ) -> None:
     opener = partial(Shades, seconds)
     settings = {"weights": weights, "top": 5}
-    run_job(opener(), opener, sources, outputs_of(out), settings, processes, share)
+    run_job(Opened(opener(), opener), sources, outputs_of(out), settings, processes, share)
 
 
 def draw(path: Path, shade: int = 0) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from typing_extensions import override
 
-from mnv2_dense.commands.prediction_kinds import Prediction, Predictor, Source
+from mnv2_dense.commands.prediction_kinds import Prediction, Recorder, Source
 from mnv2_dense.commands.whole_file import save_picture
 from mnv2_dense.images import read_image
 
@@ -22,7 +22,7 @@ POISON = "poison"
 """Name of a picture that kills the process which sees it."""
 
 
-class Shades(Predictor):
+class Shades(Recorder):
     """Takes `seconds` for each picture, and fills it with its mean."""
 
     records_name = RECORDS

@@ -1,27 +1,20 @@
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from typing_extensions import override
 
+from mnv2_dense.benchmarking import rows, sections
+from mnv2_dense.benchmarking.lineup import Lineup
+from mnv2_dense.benchmarking.report import Section
 from mnv2_dense.commands import benchmark
+from mnv2_dense.exporting import formats
+from tests.benchmarking.tiny_networks import TINY_SEGMENTER, Peer
 from tests.commands.tiny import read_json, run_tool
-
-TINY: dict[str, Any] = {
-    "input": {"height": 65, "width": 65},
-    "backbone": {"output_stride": 16, "width_mult": 0.35},
-    "head": {"aspp": "none", "channels": 16},
-}
-
-
-class Peer(nn.Module):
-    """In the place of torchvision's network."""
-
-    @override
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return {"out": torch.zeros(1, 21, *images.shape[-2:])}
 
 
 def _start(weights: Path, *_: object) -> tuple[float, bool]:
@@ -29,18 +22,29 @@ def _start(weights: Path, *_: object) -> tuple[float, bool]:
     return 1.25, False
 
 
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """PyTorch's own, which a benchmark sets for the process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(benchmark.SETTINGS, "segmentation", {**benchmark.SEGMENTER, **TINY})
-    monkeypatch.setattr(benchmark, "measure_startup", _start)
-    monkeypatch.setattr("mnv2_dense.benchmarking.rows.build_deeplab", Peer)
-    monkeypatch.setattr("mnv2_dense.benchmarking.rows.LARGER", 100)
+    monkeypatch.setitem(benchmark.SETTINGS, "segmentation", TINY_SEGMENTER)
+    monkeypatch.setattr(sections, "measure_startup", _start)
+    monkeypatch.setattr(rows, "build_deeplab", Peer)
+    monkeypatch.setattr(rows, "LARGER", 100)
 
 
 @pytest.mark.usefixtures("_tiny")
-def test_times_and_ratios_are_printed_and_written(shapes_set: Path, tmp_path: Path) -> None:
-    out = tmp_path / "figures.json"
-    options = ["--task", "segmentation", "--engines", "torch", "--threads", 1]
+def test_times_and_ratios_are_printed_and_written(
+    shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "find_spec", {}.get)
+    out = tmp_path / "new" / "figures.json"
+    options = ["--task", "segmentation", "--engines", "torch", "openvino", "--threads", 1]
     pictures = shapes_set / "val2017"
     outcome = run_tool(
         "benchmark", "predict", *options, "--repetitions", 2, "--pictures", pictures, "--out", out
@@ -48,6 +52,8 @@ def test_times_and_ratios_are_printed_and_written(shapes_set: Path, tmp_path: Pa
     assert "ours by torch, 64x64 / torchvision, 64x64" in outcome.out
     assert "at most 0.35" in outcome.out
     assert "torch: 1.25 s, without importing torch" in outcome.out
+    assert "left out: openvino: needs onnx, which is not installed" in outcome.out
+    assert "medians of 2: too few" in outcome.out
     assert f"wrote {out}" in outcome.out
     content = read_json(out)
     assert content["threads"] == 1
@@ -60,12 +66,37 @@ def test_times_and_ratios_are_printed_and_written(shapes_set: Path, tmp_path: Pa
     assert start["times"] == {}
 
 
+@pytest.mark.usefixtures("_tiny")
+def test_nothing_is_left_behind_by_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_lineup: Lineup) -> Section:
+        assert len(list(tmp_path.iterdir())) == 2  # drawn pictures, and files of the network
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        return Section("not reached")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("mnv2_dense.benchmarking.folder.PICTURES", 1)
+    monkeypatch.setattr(benchmark, "measure_network", stop)
+    options = ["--task", "segmentation", "--engines", "torch", "--threads", 1]
+    assert run_tool("benchmark", "predict", *options).code == 143
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_cannot_be_read_ends_it_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    outcome = run_tool("benchmark", "predict", "--pictures", tmp_path)
+    assert outcome.code == 2
+    assert "broken.jpg: " in outcome.err
+    assert "writing files" not in outcome.out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--engines", "tensorrt"), "--engines: tensorrt is not known; allowed: onnx"),
         (("--threads", 0), "--threads is at least 1, not 0"),
         (("--repetitions", 0), "--repetitions is at least 1, not 0"),
+        (("--out", "."), "--out .: is a folder; give the name of a JSON file"),
         (("--tflite", "none.tflite"), "--tflite none.tflite: no such file"),
         (("--models", "none.onnx"), "none.onnx: no such checkpoint or exported model"),
     ],

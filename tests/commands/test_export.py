@@ -98,11 +98,19 @@ def test_a_file_that_computes_something_else_is_not_left_behind(
         write(deployed, manifest, path)
 
     monkeypatch.setattr(onnx_file, "write", write_wrong)
-    out = tmp_path / "detector.onnx"
+    out = tmp_path / "new" / "er" / "detector.onnx"
     outcome = run_tool("export", detector, *ONNX, "--out", out)
     assert outcome.code == 2
     assert f"error: {out} is not written: only " in outcome.err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_exported_model_is_not_exported_again(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"")
+    outcome = run_tool("export", model, "--format", "openvino")
+    assert outcome.code == 2
+    assert f"error: {model}: an exported model is not exported again; give the ch" in outcome.err
 
 
 def test_nothing_is_overwritten(detector: Path, tmp_path: Path) -> None:

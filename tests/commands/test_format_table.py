@@ -1,8 +1,10 @@
+import math
 from pathlib import Path
 
 import pytest
 
 from mnv2_dense.commands import format_table
+from mnv2_dense.exporting import formats, verify
 from mnv2_dense.exporting.formats import FORMATS
 from tests.commands.tiny import read_json, run_tool, tree
 
@@ -27,6 +29,9 @@ def test_every_format_has_a_row_with_its_score_size_and_time(
     names = ("onnx", "torch_export") if detects else ("onnx",)
     some = {name: FORMATS[name] for name in names}
     monkeypatch.setattr(format_table, "FORMATS", some)
+    # An untrained network does not survive 8 bits, which is not what is tested here.
+    monkeypatch.setitem(verify.PIXELS, "int8", 0.0)
+    monkeypatch.setitem(verify.NOISE, "int8", math.inf)
     folder: Path = request.getfixturevalue(run)
     out, calibration = tmp_path / "out", shapes_set / "val2017"
     checkpoint = folder / "checkpoints" / "best.ckpt"
@@ -61,3 +66,29 @@ def test_data_that_cannot_be_measured_stop_before_anything_is_written(
     assert outcome.code == 2
     assert "input.height=64: " in outcome.err
     assert not out.exists()
+
+
+def test_a_folder_without_pictures_stops_before_anything_is_written(
+    trained_run: Path, tmp_path: Path
+) -> None:
+    checkpoint, out = trained_run / "checkpoints" / "best.ckpt", tmp_path / "out"
+    options = ["--calibration", tmp_path / "none", "--out", out]
+    outcome = run_tool("benchmark", "formats", checkpoint, *options)
+    assert outcome.code == 2
+    assert "none: no such file or folder" in outcome.err
+    assert not out.exists()
+
+
+def test_formats_without_their_library_are_left_out(
+    segmentation_run: Path,
+    shapes_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(format_table, "FORMATS", {"openvino": FORMATS["openvino"]})
+    monkeypatch.setattr(formats, "find_spec", {}.get)
+    checkpoint, out = segmentation_run / "checkpoints" / "best.ckpt", tmp_path / "out"
+    options = ["--calibration", shapes_set / "val2017", "--out", out, "--repetitions", 1]
+    outcome = run_tool("benchmark", "formats", checkpoint, *options).require_success()
+    assert outcome.out.count("left out: --format openvino needs onnx, which is not installed") == 2
+    assert [row["format"] for row in read_json(out / "formats.json")["rows"]] == ["checkpoint"]

@@ -88,3 +88,16 @@ def test_a_list_that_was_lost_protects_everything(tmp_path: Path) -> None:
     (tmp_path / "shares.json").unlink()
     (tmp_path / ".mnv2_dense" / "pictures-1.jsonl").unlink()
     assert names_of(outputs_of(tmp_path), "x.jpg") == ["x-2"]
+
+
+def test_sources_are_files_patterns_and_folders(tmp_path: Path) -> None:
+    outputs = outputs_of(tmp_path / "out")
+    pictures = [picture(tmp_path / name) for name in ("a.png", "b.png", "c.jpg")]
+    assert outputs.find_sources(str(pictures[0])) == pictures[:1]
+    assert outputs.find_sources(str(tmp_path / "*.png")) == pictures[:2]
+    assert outputs.find_sources(tmp_path) == pictures
+    odd = picture(tmp_path / "[1].png")
+    assert outputs.find_sources(odd) == [odd]  # a file, and no pattern
+    for source in (tmp_path / "d.png", str(tmp_path / "*.gif"), ""):
+        with pytest.raises(UserError):
+            outputs.find_sources(source)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv2_dense.commands import predict as command
 from mnv2_dense.commands.outputs import JOB_FOLDER
+from mnv2_dense.commands.prediction_end import FAILED
+from mnv2_dense.prediction import loading
 from mnv2_dense.prediction.predictor import Predictor
 from tests.commands.tiny import Outcome, read_json, run_tool
 from tests.prediction.networks import SIZE, Brightness, Colors
@@ -26,10 +27,10 @@ def model(tmp_path: Path, engine: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"by hand")
 
-    def load(path: str, name: str | None, *, threads: int | None) -> Predictor:
+    def load(*_: object, threads: int | None, **__: object) -> Predictor:
         return Predictor(engine, threads or 2)
 
-    monkeypatch.setattr(command, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return path
 
 
@@ -58,7 +59,7 @@ def test_a_folder_by_an_exported_model(
     outcome = predict(model, out, folder, "--json-lines", *options)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert outcome.err.startswith(f"error: 1 of {COUNT} pictures failed: {folder / '2.png'}: ")
-    assert "of 6 pictures, seen by by hand\n" in outcome.out
+    assert "of 5 pictures, seen by by hand\n" in outcome.out
     detects = isinstance(engine, Brightness)
     name = "detections" if detects else "shares"
     records = read_json(out / f"{name}.json")
@@ -86,6 +87,40 @@ def test_patterns_and_overrides(model: Path, folder: Path, tmp_path: Path) -> No
     assert not (tmp_path / "a").exists()
 
 
+def test_what_is_missing_is_named_and_the_rest_is_done(
+    model: Path, folder: Path, tmp_path: Path, engine: Any
+) -> None:
+    out, pattern = tmp_path / "out", f"{folder}/*.jpg"
+    (tmp_path / "empty").mkdir()
+    first, gone, last = folder / "4.png", folder / "gone.png", folder / "5.png"
+    arguments = (first, gone, pattern, tmp_path / "empty", "", last, "--json-lines")
+    outcome = predict(model, out, *arguments)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    named = (f"{gone}: no such file or folder; {pattern}: matches no picture", "an empty text is")
+    assert outcome.err.startswith(f"error: 4 of 6 pictures failed: {named[0]}")
+    assert named[1] in outcome.err
+    assert "wrote" in outcome.out
+    assert "2 records of 2 pictures" in outcome.out
+    if isinstance(engine, Brightness):
+        assert f"{first}: 1 box -> {out / '4.png'}\n" in outcome.out
+    failed = [json.loads(line) for line in (out / JOB_FOLDER / FAILED).read_text().splitlines()]
+    assert [each["file_name"] for each in failed] == list(map(str, arguments[1:5]))
+    # What has come meanwhile is done, and the rest stays as it is.
+    gone.write_bytes(last.read_bytes())
+    outcome = predict(model, out, first, gone, last).require_success()
+    assert "2 of 3 pictures are done already" in outcome.out
+    assert not (out / JOB_FOLDER / FAILED).exists()
+
+
+def test_where_nothing_is_found_nothing_is_written(model: Path, tmp_path: Path) -> None:
+    gone, pattern = tmp_path / "gone.png", str(tmp_path / "*.gif")
+    outcome = predict(model, tmp_path / "out", gone)
+    assert (outcome.code, outcome.err) == (2, f"error: {gone}: no such file or folder\n")
+    outcome = predict(model, tmp_path / "out", gone, pattern)
+    assert outcome.err.startswith(f"error: {gone}: no such file or folder; {pattern}: matches no")
+    assert not (tmp_path / "out").exists()
+
+
 def test_json_lines_replace_no_file_of_the_users(
     model: Path, folder: Path, tmp_path: Path, engine: Any
 ) -> None:
@@ -108,6 +143,14 @@ def test_options_out_of_range(tmp_path: Path, arguments: list[object], words: st
     outcome = predict(tmp_path / "model.onnx", tmp_path / "out", tmp_path, *arguments)
     assert outcome.code == 2
     assert words in outcome.err
+
+
+def test_an_exported_model_has_no_device(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"not read")
+    outcome = predict(model, tmp_path / "out", tmp_path, "--device", "cuda")
+    words = f"error: {model}: device=cuda is for checkpoints; this file runs on the CPU\n"
+    assert (outcome.code, outcome.err) == (2, words)
 
 
 def test_an_engine_that_opens_no_checkpoints(trained_run: Path, tmp_path: Path) -> None:

@@ -9,38 +9,22 @@ from mnv2_dense.commands.outputs import Outputs
 from mnv2_dense.commands.prediction_parts import (
     Line,
     Part,
-    done_line,
     failed_line,
     read_state,
-    stamp_of,
     write_records,
 )
+from tests.commands.part_lines import line_of, make_outputs, note
 
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Outputs:
-    """Of three pictures and what was drawn of them."""
-    made = Outputs(tmp_path / "out", ("",), "a.json")
-    pictures = [tmp_path / f"{name}.jpg" for name in "abc"]
-    made.claim(pictures)
-    for picture in pictures:
-        picture.write_bytes(b"picture")
-        made.files(picture.stem)[0].write_bytes(b"drawn")
-    return made
-
-
-def line_of(outputs: Outputs, position: int, *records: dict[str, Any]) -> dict[str, Any]:
-    path, _, name = outputs.list.pictures[position]
-    return done_line(position, stamp_of(Path(path)), outputs.files(name), records)
+    return make_outputs(tmp_path)
 
 
 def test_done_wins_over_failed_whatever_the_order(outputs: Outputs) -> None:
     for first in (True, False):
-        with Part(outputs.job) as part:
-            lines = [line_of(outputs, 0), failed_line(0, "broken")]
-            for line in lines if first else lines[::-1]:
-                part.add(line)
-            part.add(failed_line(1, "missing"))
+        lines = [line_of(outputs, 0), failed_line(0, "broken")]
+        note(outputs, *(lines if first else lines[::-1]), failed_line(1, "missing"))
     state = read_state(outputs)
     assert state.done.keys() == {0}
     assert state.failed == {1: "missing"}

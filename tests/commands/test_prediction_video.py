@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv2_dense.commands import predict as command
 from mnv2_dense.commands.whole_file import PART
-from mnv2_dense.prediction import sources
+from mnv2_dense.prediction import loading, sources
 from mnv2_dense.prediction.engine import Engine
 from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.prediction.video import VideoWriter, read_format, read_frames
@@ -35,10 +34,10 @@ def predict(
     weights = out.with_name("model.onnx")
     weights.write_bytes(b"by hand")
 
-    def load(path: str, name: str | None, *, threads: int | None) -> Predictor:
+    def load(*_: object, **__: object) -> Predictor:
         return Predictor(engine, 2)
 
-    monkeypatch.setattr(command, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return run_tool("predict", *sources, "--weights", weights, "--out", out)
 
 
@@ -88,6 +87,32 @@ def test_a_torn_video_keeps_what_was_read(
     assert read_format(out / "clip.mp4").frames == 5
     assert len(read_lines(out / "clip.jsonl")) == 5
     assert not [path for path in out.iterdir() if path.name.endswith(PART)]
+
+
+def test_a_video_comes_after_a_picture_that_failed(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a broken one before a whole one; all are named in one line."""
+    broken, gone = tmp_path / "broken.png", tmp_path / "gone.png"
+    broken.write_bytes(b"no picture")
+    sources = (broken, gone, tmp_path / "gone.mp4", clip)
+    outcome = predict(Brightness(), tmp_path / "out", *sources, monkeypatch=monkeypatch)
+    assert (outcome.code, outcome.err.splitlines()[-1].count("error: ")) == (2, 1)
+    assert f"error: 2 of 2 pictures failed: {broken}: " in outcome.err
+    words = f"; {gone}: no such file or folder; {tmp_path / 'gone.mp4'}: no such video file\n"
+    assert outcome.err.endswith(words)
+    assert f"{tmp_path / 'out' / 'clip.jsonl'}: {FRAMES} frames, seen by" in outcome.out
+    assert len(read_lines(tmp_path / "out" / "clip.jsonl")) == FRAMES
+
+
+def test_a_video_is_shown_where_no_picture_was_found(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, out = tmp_path / "gone.png", tmp_path / "out"
+    outcome = predict(Brightness(), out, gone, clip, monkeypatch=monkeypatch)
+    assert outcome.code == 2
+    assert outcome.err.endswith(f"error: {gone}: no such file or folder\n")
+    assert {path.name for path in out.iterdir()} == {"clip.mp4", "clip.jsonl"}
 
 
 def test_a_camera_is_looked_through_until_ctrl_c(

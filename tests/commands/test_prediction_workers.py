@@ -48,6 +48,22 @@ def test_a_mistake_in_a_process_is_said_by_the_command(tmp_path: Path) -> None:
         predict_apart(1, refuse, tasks, tmp_path / "out", print)
 
 
+class Unreadable:
+    """Ends the process that it is sent to."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (3,)
+
+    def __call__(self) -> NoReturn:
+        raise AssertionError
+
+
+def test_a_process_that_ends_before_it_has_its_network_ends_the_job(tmp_path: Path) -> None:
+    tasks = claim(tmp_path / "out", draw(tmp_path / "a.png"))
+    with pytest.raises(UserError, match=r"^a process ended with 3 at .*a\.png; what is done"):
+        predict_apart(1, Unreadable(), tasks, tmp_path / "out", print)
+
+
 def test_a_full_disk_ends_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than failing for every picture that is left."""
     tasks = claim(tmp_path / "out", *(draw(tmp_path / f"{name}.png") for name in "abc"))

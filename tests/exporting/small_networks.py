@@ -1,6 +1,6 @@
 """Networks of a few layers, which every format writes in seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,12 +52,12 @@ class SmallBackbone(Backbone):
         return {"fine": fine, "coarse": self.block(fine)}
 
 
-def detector() -> DeployedDetector:
-    """Of random weights that give scores of every size."""
+def detector(*, extra_channels: Sequence[int] = ()) -> DeployedDetector:
+    """Of random weights that give scores of every size; a level more for each of the extra ones."""
     torch.manual_seed(0)
     backbone = SmallBackbone()
-    anchors = AnchorGenerator(2)
-    head = SSDHead(backbone.specs, anchors.counts, CLASSES + 1, extra_channels=())
+    anchors = AnchorGenerator(2 + len(extra_channels))
+    head = SSDHead(backbone.specs, anchors.counts, CLASSES + 1, extra_channels=extra_channels)
     network = spread(Detector(backbone, head, anchors))
     return DeployedDetector(fold_norms(network), MEAN, STD, "softmax").eval()
 

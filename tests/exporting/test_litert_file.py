@@ -1,20 +1,14 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from ai_edge_litert import schema_py_generated as schema
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting import litert_file
-from mnv2_dense.exporting.litert_graph import LiteRtGraph
-from mnv2_dense.exporting.litert_network import PooledHead
 from mnv2_dense.importing.tflite import read_tflite
 from mnv2_dense.prediction.litert_engine import LiteRtEngine
 from mnv2_dense.prediction.manifest import Manifest
-from mnv2_dense.segmentation.head import DeepLabV3Head
 from tests.exporting.small_networks import (
     DECODING,
     check_maps,
@@ -104,21 +98,3 @@ def test_a_limit_per_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"max_detections_per_class=3 is not to be had"):
         litert_file.write(detector(), of, tmp_path / "a.tflite")
     assert not list(tmp_path.iterdir())
-
-
-def test_constants_keep_their_alignment(converted: bytes) -> None:
-    content = LiteRtGraph(converted).to_bytes()
-    model: Any = schema.Model.GetRootAs(content, 0)
-    start = np.frombuffer(content, np.uint8).__array_interface__["data"][0]
-    buffers = [model.Buffers(index).DataAsNumpy() for index in range(model.BuffersLength())]
-    places = [each.__array_interface__["data"][0] for each in buffers if not isinstance(each, int)]
-    assert len(places) > 10
-    assert {(place - start) % 16 for place in places} == {0}
-
-
-def test_a_pooled_vector_is_projected_once_with_the_same_result() -> None:
-    head = segmenter().network.head
-    assert isinstance(head, DeepLabV3Head)
-    features = {"coarse": torch.rand(2, 16, 4, 6)}
-    with torch.no_grad():
-        torch.testing.assert_close(PooledHead(head)(features), head(features))

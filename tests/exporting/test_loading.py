@@ -1,3 +1,5 @@
+import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial
@@ -92,7 +94,7 @@ def test_a_device_is_torchs(trained_run: Path) -> None:
         mnv2_dense.load(path, "onnx", device="meta")
     with pytest.raises(UserError, match="device=nowhere cannot be used here"):
         mnv2_dense.load(path, device="nowhere")
-    with pytest.raises(UserError, match="threads is at least 1, not 0"):
+    with pytest.raises(UserError, match="threads is a whole number, at least 1, not 0"):
         mnv2_dense.load(path, threads=0)
     with pytest.raises(UserError, match="engine=tensorrt is not known"):
         mnv2_dense.load(path, "tensorrt")
@@ -130,6 +132,36 @@ def test_what_sees_nothing_is_not_taken_for_the_same(trained_run: Path) -> None:
     path = trained_run / "checkpoints" / "best.ckpt"
     with pytest.raises(UserError, match="sees nothing in drawn pictures"):
         loading.load(path, "onnx", threads=1, overrides=["decode.score_threshold=1.0"])
+
+
+def test_a_checkpoint_is_converted_once_for_several_processes(
+    trained_run: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(trained_run / "checkpoints" / "best.ckpt", tmp_path))
+    opening = loading.prepare(path, threads=1)
+    path.write_bytes(b"not read again")
+    assert len(repr(opening)) < 1000
+    results = [
+        each.open(threads=1).predict(PICTURE, score_threshold=0.0)
+        for each in (opening, pickle.loads(pickle.dumps(opening)))
+    ]
+    for result in results:
+        assert isinstance(result, DetectionResult)
+        assert result.engine.startswith("ONNX Runtime ")
+        assert len(result.boxes)
+    assert results[0].to_coco(1) == results[1].to_coco(1)
+    with pytest.raises(UserError, match="threads is a whole number, at least 1, not 0"):
+        opening.open(threads=0)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "none.ckpt"])
+def test_what_is_not_converted_is_not_looked_at_before_it_is_opened(
+    tmp_path: Path, name: str
+) -> None:
+    opening = loading.prepare(tmp_path / name)
+    assert opening.content is None
+    with pytest.raises(UserError, match=f"{name}: no such checkpoint or exported model"):
+        opening.open()
 
 
 def test_several_threads_may_load(trained_run: Path) -> None:

@@ -12,16 +12,12 @@ from onnxscript import GraphBuilder
 from mnv2_dense.detection.coding import decode_boxes
 from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.exporting.onnx_detection import (
-    BOXES,
-    LABELS,
-    SCORE_THRESHOLD,
-    SCORES,
     add_boxes,
     add_decoding,
 )
 from mnv2_dense.exporting.onnx_network import OPSET
 from mnv2_dense.ops.boxes import center_to_corner
-from mnv2_dense.prediction.engine import DetectorArrays
+from mnv2_dense.prediction.engine import OUTPUTS, SCORE_THRESHOLD, DetectorArrays
 from tests.exporting.decoding import DECODINGS, drawn_outputs, require_same, scores_and_boxes
 
 
@@ -50,7 +46,7 @@ def decode(name: str, outputs: DetectorOutputs, **threshold: float) -> DetectorA
     scores, boxes = scores_and_boxes(outputs)
     feed = {"in_scores": scores.numpy(), "in_boxes": boxes.numpy()}
     given = {key: np.asarray(value, np.float32) for key, value in threshold.items()}
-    found: Any = tail(name).run([BOXES, SCORES, LABELS], feed | given)
+    found: Any = tail(name).run(list(OUTPUTS["detection"]), feed | given)
     return DetectorArrays(*found)
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from mnv2_dense.detection.task import DetectionTask
-from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.onnx_file import build_model, write
 from mnv2_dense.ops.resize import resize_map
 from mnv2_dense.prediction.engine import DetectorArrays, SegmenterArrays
@@ -44,8 +43,11 @@ def test_a_detectors_file_gives_the_decoders_boxes_in_batches(
         for ours, boxes, scores, labels in zip(expected, *found, strict=True):
             count = len(ours.scores)
             np.testing.assert_allclose(scores[:count], ours.scores, atol=1e-4)
-            np.testing.assert_allclose(boxes[:count], ours.boxes, atol=1e-4)
-            np.testing.assert_array_equal(labels[:count], ours.labels)
+            # Which of two equal scores is the last one is a matter of rounding.
+            sure = int((ours.scores > ours.scores[-1] + 1e-5).sum())
+            assert sure > count / 2
+            np.testing.assert_allclose(boxes[:sure], ours.boxes[:sure], atol=1e-4)
+            np.testing.assert_array_equal(labels[:sure], ours.labels[:sure])
             assert not scores[count:].any()
 
 
@@ -73,12 +75,6 @@ def test_a_segmenters_file_gives_the_label_map_at_the_input_size(
         assert (ours[:, 0] == best.indices).float().mean() > 0.995
 
 
-def test_a_network_that_the_exporter_does_not_know_is_one_line() -> None:
-    overrides = ("backbone.name=shufflenet_v1", "backbone.padding=same", "backbone.width_mult=0.5")
-    with pytest.raises(UserError, match="this network cannot be written as ONNX"):
-        build_model(*tiny("detection", *overrides))
-
-
 def test_the_file_says_what_it_is() -> None:
     deployed, manifest = tiny("segmentation")
     model = build_model(deployed, manifest)
@@ -87,6 +83,23 @@ def test_the_file_says_what_it_is() -> None:
     assert read_manifest(entries[KEY], "the file") == manifest
     assert entries["classes"].startswith("class 0, class 1")
     assert entries["licence"] == "not given"
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_the_outputs_sides_are_named(task: str, dynamic: bool) -> None:
+    deployed, manifest = tiny(task, dynamic_size=dynamic)
+    outputs = {
+        each.name: [side.dim_param or side.dim_value for side in each.type.tensor_type.shape.dim]
+        for each in build_model(deployed, manifest).graph.output
+    }
+    sides = ["height", "width"] if dynamic else list(manifest.input_size)
+    if task == "segmentation":
+        assert outputs["label_map"] == ["batch", *sides]
+        assert outputs["class_logits"][:2] == ["batch", len(manifest.names)]
+    else:
+        found = ["batch", "detections"]
+        assert outputs == {"boxes": [*found, 4], "scores": found, "labels": found}
 
 
 def test_paths_of_this_machine_are_not_in_the_file() -> None:

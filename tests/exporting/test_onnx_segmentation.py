@@ -8,8 +8,9 @@ import torch
 from onnxscript import GraphBuilder
 
 from mnv2_dense.exporting.onnx_network import OPSET
-from mnv2_dense.exporting.onnx_segmentation import CLASS_LOGITS, LABEL_MAP, add_label_map
+from mnv2_dense.exporting.onnx_segmentation import add_label_map
 from mnv2_dense.ops.resize import resize_map
+from mnv2_dense.prediction.engine import OUTPUTS
 from mnv2_dense.structures import ImageSize
 
 CLASSES = 4
@@ -28,7 +29,7 @@ def decode(logits: torch.Tensor, size: ImageSize, align_corners: bool, fixed: bo
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     shown = np.zeros((len(logits), *size, 3), np.uint8)
     answers: Any = session.run(
-        [LABEL_MAP, CLASS_LOGITS], {"images": shown, "logits": logits.numpy()}
+        list(OUTPUTS["segmentation"]), {"images": shown, "logits": logits.numpy()}
     )
     found, passed_on = answers
     np.testing.assert_array_equal(passed_on, logits)

@@ -6,7 +6,6 @@ import pytest
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from mnv2_dense.exporting import verify as verifying
 from mnv2_dense.exporting.verify import verify
 from mnv2_dense.prediction.engine import DetectorArrays, Engine, SegmenterArrays
 from tests.prediction.networks import SIZE, manifest
@@ -16,7 +15,7 @@ BOX = (0.2, 0.2, 0.6, 0.6)
 
 
 class Given(Engine):
-    """Always gives the same."""
+    """Sees the same in every picture."""
 
     def __init__(
         self,
@@ -32,12 +31,33 @@ class Given(Engine):
     def run(
         self, images: NDArray[np.uint8], score_threshold: float = 0.0
     ) -> DetectorArrays | SegmenterArrays:
-        return self.given
+        given = self.given._make(np.repeat(each, len(images), axis=0) for each in self.given)
+        if not isinstance(given, DetectorArrays):
+            return given
+        return given._replace(scores=np.where(given.scores < score_threshold, 0, given.scores))
 
 
-@pytest.fixture(autouse=True)
-def _few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifying, "TIMED_CALLS", 1)
+class BatchMixing(Given):
+    """Gives nothing for the second picture of a batch."""
+
+    @override
+    def run(
+        self, images: NDArray[np.uint8], score_threshold: float = 0.0
+    ) -> DetectorArrays | SegmenterArrays:
+        given = super().run(images, score_threshold)
+        for each in given:
+            each[1:] = 0
+        return given
+
+
+class Unbounded(Given):
+    """Does not heed the threshold."""
+
+    @override
+    def run(
+        self, images: NDArray[np.uint8], score_threshold: float = 0.0
+    ) -> DetectorArrays | SegmenterArrays:
+        return super().run(images)
 
 
 def boxes(*found: tuple[float, int, float]) -> DetectorArrays:
@@ -59,17 +79,18 @@ REFERENCE = boxes((0.9, 1, 0.0), (0.5, 2, 0.1))
         (boxes((0.9, 1, 0.0), (0.5, 2, 0.1)), True, 1.0),
         (boxes((0.90001, 1, 1e-6), (0.5, 2, 0.1)), True, 1.0),
         (boxes((0.5, 2, 0.1), (0.9, 1, 0.0)), True, 1.0),  # in any order
-        (boxes((0.9, 1, 0.0), (0.5, 1, 0.1)), False, 0.5),  # another class
-        (boxes((0.9, 1, 0.0), (0.51, 2, 0.1)), False, 0.5),  # another score
-        (boxes((0.9, 1, 0.0), (0.5, 2, 0.15)), False, 0.5),  # another place
-        (boxes((0.9, 1, 0.0)), False, 2 / 3),  # one is missing
-        (boxes((0.9, 1, 0.0), (0.5, 2, 0.1), (0.4, 0, 0.0)), False, 4 / 5),  # one too many
-        (boxes((0.9, 1, 0.0), (0.9, 1, 0.0), (0.5, 2, 0.1)), False, 4 / 5),  # one twice
-        (boxes((0.9, 1, 0.0), (np.nan, 2, 0.1)), False, 0.5),
+        (boxes((0.9, 1, 0.0), (0.5, 1, 0.1)), False, 2 / 3),  # another class
+        (boxes((0.9, 1, 0.0), (0.51, 2, 0.1)), False, 2 / 3),  # another score
+        (boxes((0.9, 1, 0.0), (0.5, 2, 0.15)), False, 2 / 3),  # another place
+        (boxes((0.9, 1, 0.0)), False, 4 / 5),  # one is missing
+        (boxes((0.9, 1, 0.0), (0.5, 2, 0.1), (0.4, 0, 0.0)), False, 6 / 7),  # one too many
+        (boxes((0.9, 1, 0.0), (0.9, 1, 0.0), (0.5, 2, 0.1)), False, 3 / 4),  # one twice
+        (boxes((0.9, 1, 0.0), (np.nan, 2, 0.1)), False, 4 / 7),
         (boxes(), False, 0.0),
     ],
 )
 def test_boxes_are_looked_for_in_both(other: DetectorArrays, same: bool, share: float) -> None:
+    # In two pictures alone, and in both at a threshold of 0.7.
     found = verify(Given(other), Given(REFERENCE), PICTURES)
     assert found.same == same
     assert found.equal == pytest.approx(share)
@@ -98,7 +119,7 @@ def test_pixels_are_counted_and_logits_compared() -> None:
     for precision, same in (("float32", False), ("int8", True)):
         engine = Given(SegmenterArrays(changed, shifted), precision)
         found = verify(engine, reference, PICTURES)
-        assert (found.same, found.unit, found.counted) == (same, "pixels", 2 * labels.size)
+        assert (found.same, found.unit, found.counted) == (same, "pixels", 4 * labels.size)
         assert found.equal == pytest.approx(1 - 5 / labels.size)
         assert found.differences == {"logits": 0.25}
 
@@ -124,3 +145,33 @@ def test_other_logits_are_no_likeness_where_the_labels_are_equal(
     assert found.noise == pytest.approx(factor - 1, rel=0.2)
     assert not found.same
     assert verify(Given(reference.given, precision), reference, PICTURES).noise == 0
+
+
+def test_a_batch_is_compared_too() -> None:
+    labels, logits = np.ones((1, *SIZE), np.uint8), np.ones((1, 3, 4, 6), np.float32)
+    for given in (REFERENCE, SegmenterArrays(labels, logits)):
+        found = verify(BatchMixing(given), Given(given), PICTURES)
+        assert not found.same
+        assert 0.5 < found.equal < 1
+
+
+def test_a_file_for_one_picture_is_shown_one_at_a_time() -> None:
+    engine = BatchMixing(REFERENCE)
+    engine.manifest = replace(engine.manifest, batch=1)
+    assert verify(engine, Given(REFERENCE), PICTURES).same
+
+
+def test_a_threshold_between_two_boxes_must_part_them() -> None:
+    found = verify(Unbounded(REFERENCE), Given(REFERENCE), PICTURES)
+    # Alone two and two; together one of PyTorch's, and one more of the engine's, in each.
+    assert found.equal == pytest.approx(12 / 14)
+    assert not found.same
+    assert verify(Unbounded(REFERENCE, "int8"), Given(REFERENCE), PICTURES).same
+
+
+def test_what_is_paired_with_another_box_does_not_count_as_a_difference() -> None:
+    crowded = boxes((0.9, 1, 0.0), (0.85, 1, 0.05))
+    assert verify(Given(crowded, "int8"), Given(crowded), PICTURES).differences == {
+        "scores": 0.0,
+        "boxes": 0.0,
+    }

@@ -105,7 +105,18 @@ def test_leaving_early_ends_the_threads(folder: Path) -> None:
     assert {thread.name for thread in threading.enumerate()} == before
 
 
-@pytest.mark.parametrize("option", [{"batch": 0}, {"score_threshold": 1.1}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"batch": 0},
+        {"batch": 2.0},
+        {"batch": "2"},
+        {"score_threshold": 1.1},
+        {"score_threshold": float("nan")},
+        {"score_threshold": "0.3"},
+        {"score_threshold": None},
+    ],
+)
 def test_options_out_of_range(option: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"^{next(iter(option))} is "):
         Predictor(Brightness(), 1).predict(np.zeros((4, 4, 3), np.uint8), **option)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.prediction.sources import Item, find_items, is_one, to_picture
+from mnv2_dense.prediction.sources import Item, find_items, is_one, match_videos, to_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
 
@@ -36,6 +36,15 @@ def test_folders_patterns_and_lists_are_many(folder: Path) -> None:
     ]
     assert names(iter([PIXELS])) == ["picture 1"]
     assert not any(map(is_one, (folder, f"{folder}/*.png", [PIXELS], 0, "clip.mp4")))
+
+
+def test_patterns_of_videos(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mp4", "c[1].mp4", "d.png"):
+        (tmp_path / name).touch()
+    everything = [str(tmp_path / name) for name in ("a.mp4", "b.mp4", "c[1].mp4")]
+    assert match_videos(f"{tmp_path}/*.mp4") == everything
+    for alone in (everything[2], str(tmp_path / "gone*.mp4")):
+        assert match_videos(alone) == [alone]
 
 
 def test_one_picture_is_one(folder: Path) -> None:

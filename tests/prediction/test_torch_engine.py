@@ -74,3 +74,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_text("no")
     with pytest.raises(UserError, match="cannot be read as a checkpoint"):
         TorchEngine(path)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_device_that_is_none(detector: Path, device: str) -> None:
+    with pytest.raises(UserError, match=f"device={device} cannot be used here: "):
+        TorchEngine(detector, device=device)

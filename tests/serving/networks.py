@@ -1,9 +1,11 @@
 """Networks that always see the same, and a server of their pages."""
 
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import uvicorn
@@ -58,7 +60,7 @@ class KnownSegmenter(Engine):
         )
 
 
-def manifest_of(task: Any, names: tuple[str, ...], decoding: dict[str, Any]) -> Manifest:
+def manifest_of(task: Any, names: tuple[str, ...], decoding: Mapping[str, Any]) -> Manifest:
     return Manifest(
         task=task,
         categories=tuple(Category(number, name) for number, name in enumerate(names)),
@@ -96,3 +98,16 @@ def served(engine: Engine, max_bytes: int) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def stalled(address: str) -> Iterator[socket.socket]:
+    """An upload whose first byte alone has come, and is read by the server."""
+    host, port = urlsplit(address).hostname, urlsplit(address).port
+    with socket.create_connection((host, port), timeout=10) as connection:
+        head = "POST /predict HTTP/1.1", f"Host: {host}", "Content-Type: image/png"
+        head = *head, "Content-Length: 1000", "Expect: 100-continue", "\r\n"
+        connection.sendall("\r\n".join(head).encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")  # the app asks for the body
+        connection.sendall(b"\x89")
+        yield connection

@@ -14,7 +14,7 @@ def client() -> TestClient:
     def answer(_: Request) -> Response:
         return PlainTextResponse("secret")
 
-    routes = [Route("/", answer)]
+    routes = [Route("/", answer, methods=["GET", "POST"])]
     app = Starlette(routes=routes, middleware=[Middleware(Guard, names=["Studio.local"])])
     return TestClient(app)
 
@@ -44,6 +44,27 @@ def test_another_name_for_it_is_refused(client: TestClient, host: str) -> None:
 def test_other_sites_are_refused(client: TestClient, site: str) -> None:
     headers = {"host": "localhost", "sec-fetch-site": site}
     assert client.get("/", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_a_page_in_another_page_asks_for_is_refused(client: TestClient, method: str) -> None:
+    """A link to the page is followed, in a window of its own."""
+    headers = {"host": "localhost", "sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}
+    assert client.request(method, "/", headers=headers).status_code == 403
+    linked = client.request(method, "/", headers={**headers, "sec-fetch-dest": "document"})
+    assert linked.status_code == (200 if method == "GET" else 403)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        *(("http://10.0.0.7:8000", 200), ("http://10.0.0.7", 403), ("http://10.0.0.7:3000", 403)),
+        *(("http://evil.example", 403), ("null", 403), ("http://[", 403)),
+    ],
+)
+def test_browsers_that_tell_the_origin_alone(client: TestClient, origin: str, status: int) -> None:
+    headers = {"host": "10.0.0.7:8000", "origin": origin}
+    assert client.post("/", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])

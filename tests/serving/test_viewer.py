@@ -10,6 +10,7 @@ from mnv2_dense.detection.draw import label_color
 from mnv2_dense.drawing import class_palette
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.loading import load
+from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.serving.viewer import LOWEST_SCORE, SHOWN_SIDE, Viewer
 from tests.commands.tiny import SIZE
 from tests.serving.networks import (
@@ -19,6 +20,7 @@ from tests.serving.networks import (
     SCORES,
     KnownDetector,
     KnownSegmenter,
+    manifest_of,
     viewer_of,
 )
 
@@ -95,6 +97,27 @@ def test_colours_are_those_that_results_are_drawn_in() -> None:
     )
     assert [tuple(each["color"]) for each in segmenter["classes"]] == class_palette()[:2]
     assert [each["background"] for each in segmenter["classes"]] == [True, False]
+
+
+def test_names_of_strangers_can_be_sent_and_shown() -> None:
+    engine = KnownDetector()
+    engine.manifest = manifest_of("detection", ("\ud800", "\u202eevil", "x" * 1000), {})
+    model = Viewer(Predictor(engine, 1), "\udcff.onnx").describe()
+    assert [each["name"] for each in model["classes"][:2]] == ["\\ud800", "\\u202eevil"]
+    assert len(model["classes"][2]["name"]) == 60
+    assert model["weights"] == "\\udcff.onnx"
+
+
+@pytest.mark.parametrize("classes", [256, 257])
+def test_classes_are_no_more_than_a_label_map_holds(classes: int) -> None:
+    engine = KnownSegmenter()
+    names = tuple(map(str, range(classes)))
+    engine.manifest = manifest_of("segmentation", names, engine.manifest.decoding)
+    if classes == 256:
+        assert len(viewer_of(engine).describe()["classes"]) == classes
+    else:
+        with pytest.raises(UserError, match=r"^known\.onnx: names 257 classes, but label maps"):
+            viewer_of(engine).describe()
 
 
 def test_a_checkpoint(trained_run: Path, shapes_set: Path) -> None:
