@@ -19,7 +19,7 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.formats import FORMATS, check_format, writer
 from mnv2_dense.exporting.pictures import draw_pictures, read_pictures
 from mnv2_dense.exporting.verify import verify
-from mnv2_dense.prediction.loading import default_threads, is_exported, load
+from mnv2_dense.prediction.loading import default_threads, is_exported, load, model_files
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.network import Deployed
 from mnv2_dense.prediction.torch_engine import TorchEngine
@@ -85,14 +85,14 @@ def export(checkpoint: Path, wanted: Export, overrides: Sequence[str] = ()) -> N
         _write(deepcopy(reference.deployed), manifest, part, wanted)
         engine = load(part, wanted.format, threads=default_threads()).engine
         verification = verify(engine, reference, *pictures)
-        files = FORMATS[wanted.format].files(part)
+        files = model_files(part)
         size = sum(file.stat().st_size for file in files)
         say(draw_table(wanted.format, size, verification, (reference, engine), pictures[0][:1]))
         if not verification.same and not sees_little(verification, manifest):
             raise UserError(describe_mismatch(verification, path))
-        for file in files:
+        for file in reversed(files):  # The weights first: a file that is there is complete.
             file.replace(path.with_name(file.name))
-    say(f"wrote {' and '.join(str(path.with_name(file.name)) for file in reversed(files))}")
+    say(f"wrote {' and '.join(map(str, model_files(path)))}")
 
 
 def _check(wanted: Export, checkpoint: Path, path: Path) -> None:
@@ -109,7 +109,7 @@ def _check(wanted: Export, checkpoint: Path, path: Path) -> None:
             f"--out {path}: files of --format {wanted.format} end in {kind.suffix}, by which they "
             "are recognised"
         )
-    for file in kind.files(path):
+    for file in model_files(path):
         if file.exists():
             raise UserError(f"--out {path}: {file} is there already; give another name")
     check_output(path.parent)

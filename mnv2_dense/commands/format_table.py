@@ -15,7 +15,7 @@ from mnv2_dense.drawing import Picture
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.formats import FORMATS, check_format
 from mnv2_dense.image_files import find_images
-from mnv2_dense.prediction.loading import load
+from mnv2_dense.prediction.loading import load, model_files
 from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.training.runs import write_json
 
@@ -86,7 +86,7 @@ def compare_formats(
     use_threads(threads)  # What exports sets others.
     times = _time(predictors, index.image(0), repetitions)
     rows = [
-        Row(*key, predictors[key].engine.name, scores[key], _megabytes(key[0], path), times[key])
+        Row(*key, predictors[key].engine.name, scores[key], _megabytes(path), times[key])
         for key, path in files.items()
     ]
     content = {"machine": machine, "threads": threads, "rows": [asdict(row) for row in rows]}
@@ -102,19 +102,27 @@ def _write_table(path: Path, lines: Sequence[str]) -> None:
 
 
 def _export_all(checkpoint: Path, calibration: Path, out: Path) -> dict[Key, Path]:
-    """The network in every format that can be written here; the others are said."""
-    files: dict[Key, Path] = {}
-    for name, precision in _list_formats():
-        int8 = precision == "int8"
-        try:
-            check_format(name, int8=int8)
-        except UserError as error:
-            say(f"left out: {error}")
-            continue
-        path = out / f"{checkpoint.stem}-{precision}{FORMATS[name].suffix}"
+    """The network in every format that it can be written in here; the others are said."""
+    files = {
+        (name, precision): out / f"{checkpoint.stem}-{precision}{FORMATS[name].suffix}"
+        for name, precision in _list_formats()
+    }
+    for path in files.values():
+        if path.exists():
+            raise UserError(f"--out {out}: {path.name} is there already; give a new folder")
+    return {key: path for key, path in files.items() if _export(checkpoint, calibration, key, path)}
+
+
+def _export(checkpoint: Path, calibration: Path, key: Key, path: Path) -> bool:
+    """Whether a file could be written, and computes what the checkpoint does."""
+    name, int8 = key[0], key[1] == "int8"
+    try:
+        check_format(name, int8=int8)
         export(checkpoint, Export(name, path, int8=int8, calibration=calibration if int8 else None))
-        files[name, precision] = path
-    return files
+    except UserError as error:
+        say(f"left out: {error}")
+        return False
+    return True
 
 
 def _list_formats() -> list[Key]:
@@ -135,9 +143,8 @@ def _time(
     return {key: 1000 * timings[" ".join(key)].median for key in predictors}
 
 
-def _megabytes(name: str, path: Path) -> float:
-    files = FORMATS[name].files(path) if name in FORMATS else [path]
-    return sum(file.stat().st_size for file in files) / 1e6
+def _megabytes(path: Path) -> float:
+    return sum(file.stat().st_size for file in model_files(path)) / 1e6
 
 
 def draw_table(rows: Sequence[Row], score: str) -> list[str]:

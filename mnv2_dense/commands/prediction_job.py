@@ -28,6 +28,7 @@ from mnv2_dense.commands.prediction_workers import (
 from mnv2_dense.commands.stopping import ended_by_sigterm
 from mnv2_dense.commands.whole_file import whole_file
 from mnv2_dense.errors import UserError
+from mnv2_dense.prediction.loading import model_files
 from mnv2_dense.prediction.predictor import Failure
 
 LINES = 200
@@ -45,15 +46,18 @@ WHOLE = Share(1, 1)
 
 
 def describe_weights(weights: str) -> str:
-    """What weights are known by: the hash of their file, or a name that stands for a download."""
+    """What weights are known by: the hash of their files, or a name that stands for a download."""
     path = Path(weights)
     if not path.suffix:
         from mnv2_dense.backbone.weights import IMAGENET  # Imports torch, which takes seconds.
 
         if weights == IMAGENET:
             return weights
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    hashes = []
+    for part in model_files(path):
+        with part.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return "sha256:" + "+".join(hashes)
 
 
 def check_settings(outputs: Outputs, settings: Mapping[str, Any]) -> None:

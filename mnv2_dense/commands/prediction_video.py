@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from mnv2_dense.commands.outputs import free_name
+from mnv2_dense.commands.prediction_camera import CameraEnd
 from mnv2_dense.commands.prediction_end import open_bar, say
 from mnv2_dense.commands.prediction_kinds import counted
 from mnv2_dense.commands.prediction_models import ModelRecorder
@@ -17,7 +17,8 @@ from mnv2_dense.commands.whole_file import part_of, whole_file
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.predictor import Predictions
 from mnv2_dense.prediction.results import Result, SegmentationResult
-from mnv2_dense.prediction.video import VideoFormat, VideoWriter, load_av, read_format
+from mnv2_dense.prediction.video import VideoFormat, load_av, read_format
+from mnv2_dense.prediction.video_writer import VideoWriter
 
 CAMERA = VideoFormat(Fraction(25), 0)
 """Of what is written of a camera, which does not say how often it looks."""
@@ -26,7 +27,8 @@ CAMERA = VideoFormat(Fraction(25), 0)
 def predict_videos(recorder: ModelRecorder, sources: Sequence[str | int], out: Path) -> None:
     """Writes `NAME.mp4`, the annotated video, and `NAME.jsonl`, a line per frame, of each source.
 
-    Names that are taken are passed over. A camera is looked through until Ctrl-C.
+    Names that are taken are passed over, so that both files have the same. A camera is looked
+    through until Ctrl-C or SIGTERM.
 
     Args:
         recorder: The network.
@@ -34,7 +36,9 @@ def predict_videos(recorder: ModelRecorder, sources: Sequence[str | int], out: P
         out: Folder of the results.
 
     Raises:
-        UserError: Videos could not be read to their end; what was read is written.
+        UserError: Videos could not be read to their end, and what was read is written; or their
+            frames are too large for the encoder, and nothing is.
+        SystemExit: SIGTERM came; what a camera had seen is written, an unfinished video is not.
     """
     if not sources:
         return
@@ -52,54 +56,70 @@ def predict_videos(recorder: ModelRecorder, sources: Sequence[str | int], out: P
 
 def _predict_video(recorder: ModelRecorder, source: str | int, out: Path) -> list[str]:
     """Writes the results of a video, up to where it is broken, which is returned."""
-    given = CAMERA if isinstance(source, int) else read_format(Path(source))
-    name = f"camera-{source}" if isinstance(source, int) else Path(source).stem
     failures: list[str] = []
     found = recorder.model.predict(
         source, batch=recorder.batch, score_threshold=recorder.score_threshold
     )
     assert isinstance(found, Predictions)
     with found:
-        results = _until_ended(found, failures, by_hand=isinstance(source, int))
-        first = next(results, None)
-        if first is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            target = free_name(out / f"{name}.mp4")
-            lines = free_name(out / f"{name}.jsonl")
-            with (
-                whole_file(lines) as file,
-                _whole_video(target, given.rate, first) as video,
-                open_bar(given.frames or None, "frames") as bar,
-            ):
-                for frame, result in enumerate(chain([first], results), start=1):
-                    video.add(result.draw(legend=False))
-                    file.write(json.dumps(_line(result, frame)) + "\n")
-                    bar.update()
-            say(f"wrote {target} and {lines}: {counted(bar.n, 'frame')}, seen by {recorder.engine}")
+        results = _until_broken(found, failures)
+        if isinstance(source, int):
+            with CameraEnd() as end:
+                _write(recorder, f"camera-{source}", end.until(results), CAMERA, out)
+        else:
+            _write(recorder, source, results, read_format(Path(source)), out)
     return failures
 
 
-def _until_ended(
-    results: Iterator[Result], failures: list[str], *, by_hand: bool
-) -> Iterator[Result]:
-    """Results up to where a video is broken or, `by_hand`, Ctrl-C ends a camera."""
+def _write(
+    recorder: ModelRecorder, source: str, results: Iterator[Result], given: VideoFormat, out: Path
+) -> None:
+    """Writes results into two files of one name; none where there are no results."""
+    first = next(results, None)
+    if first is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    target, lines = _free_pair(out, Path(source).stem)
+    with (
+        whole_file(lines) as file,
+        _whole_video(target, given.rate, source, first) as video,
+        open_bar(given.frames or None, "frames") as bar,
+    ):
+        for frame, result in enumerate(chain([first], results), start=1):
+            video.add(result.draw(legend=False))
+            file.write(json.dumps(_line(result, frame)) + "\n")
+            bar.update()
+    say(f"wrote {target} and {lines}: {counted(bar.n, 'frame')}, seen by {recorder.engine}")
+
+
+def _free_pair(out: Path, name: str) -> tuple[Path, Path]:
+    """`NAME.mp4` and `NAME.jsonl`, of the first of `NAME-2` and so on where neither is there."""
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    pairs = ((out / f"{each}.mp4", out / f"{each}.jsonl") for each in names)
+    return next(pair for pair in pairs if not any(path.exists() for path in pair))
+
+
+def _until_broken(results: Iterator[Result], failures: list[str]) -> Iterator[Result]:
     try:
         yield from results
     except UserError as error:
         failures.append(str(error))
-    except KeyboardInterrupt:
-        if not by_hand:
-            raise
 
 
 @contextmanager
-def _whole_video(path: Path, rate: Fraction, first: Result) -> Iterator[VideoWriter]:
+def _whole_video(path: Path, rate: Fraction, source: str, first: Result) -> Iterator[VideoWriter]:
     """A video of frames like the first one, that takes its place when it is complete."""
-    part = part_of(path)
+    av, part = load_av(), part_of(path)
     try:
         with VideoWriter(part, rate, first.size) as video:
             yield video
         part.replace(path)
+    except av.error.FFmpegError as error:
+        height, width = first.size
+        raise UserError(
+            f"{source}: its frames of {width} x {height} pixels cannot be written as an MP4 video "
+            f"({error.strerror})"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -19,8 +19,7 @@ class Format(NamedTuple):
 
     suffix: Of its files. module: Below `mnv2_dense.exporting`, with a function `write`. libraries:
     That writing and running it need. quantizer: What 8 bits need further; None where the format
-    has none here. dynamic_size: Whether a file may take several sizes. parts: How further files
-    of it end, which stand beside the first.
+    has none here. dynamic_size: Whether a file may take several sizes.
     """
 
     suffix: str
@@ -28,18 +27,11 @@ class Format(NamedTuple):
     libraries: tuple[str, ...]
     quantizer: tuple[str, ...] | None
     dynamic_size: bool = True
-    parts: tuple[str, ...] = ()
-
-    def files(self, path: Path) -> list[Path]:
-        """All files of a network whose first one is `path`, that one last."""
-        return [*(path.with_suffix(part) for part in self.parts), path]
 
 
 FORMATS = {
     "onnx": Format(".onnx", "onnx_file", ("onnx", "onnxscript", "onnxruntime"), ()),
-    "openvino": Format(
-        ".xml", "openvino_file", ("onnx", "onnxscript", "openvino"), ("nncf",), parts=(".bin",)
-    ),
+    "openvino": Format(".xml", "openvino_file", ("onnx", "onnxscript", "openvino"), ("nncf",)),
     "litert": Format(
         ".tflite",
         "litert_file",

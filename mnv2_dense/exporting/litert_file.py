@@ -53,13 +53,23 @@ def prepare(deployed: Deployed, manifest: Manifest) -> nn.Module:
 
 
 def convert(network: nn.Module, manifest: Manifest) -> bytes:
-    """A .tflite file of the network alone, without NMS and manifest."""
+    """A .tflite file of the network alone, without NMS and manifest.
+
+    Raises:
+        UserError: The converter cannot write it.
+    """
     images = torch.zeros(1, *manifest.input_size, 3, dtype=torch.uint8)
     with _quiet():
         import litert_torch
 
         litert_torch.config.show_progress = False
-        return litert_torch.convert(network, sample_kwargs={IMAGES: images}).model_content()
+        try:
+            return litert_torch.convert(network, sample_kwargs={IMAGES: images}).model_content()
+        except Exception as error:  # Of a tracer, a compiler and what they are made of.
+            raise UserError(
+                "this network cannot be written as LiteRT: its converter does not know one of its "
+                f"operations ({type(error).__name__})"
+            ) from error
 
 
 def finish(content: bytes, manifest: Manifest) -> bytes:

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction import loading
-from mnv2_dense.prediction.loading import CONVERTED, Opener, assemble, engine_class, is_exported
+from mnv2_dense.prediction.loading import CONVERTED, assemble, engine_class, is_exported
 from mnv2_dense.prediction.predictor import Predictor
+
+if TYPE_CHECKING:
+    from mnv2_dense.exporting.verify import Verification
+    from mnv2_dense.prediction.torch_engine import TorchEngine
 
 LIBRARIES = ("onnx", "onnxscript")
 """That a conversion needs beside the engine's own."""
@@ -154,21 +159,13 @@ def _convert_alone(path: Path, engine: str, threads: int | None, overrides: Sequ
     # What reads checkpoints and writes graphs takes seconds to import.
     import torch
 
-    from mnv2_dense.exporting.onnx_file import build_model
-    from mnv2_dense.exporting.pictures import draw_pictures
-    from mnv2_dense.exporting.verify import verify
     from mnv2_dense.prediction.torch_engine import TorchEngine
 
     count = loading.check_threads(threads)
     before = torch.get_num_threads()
-    reference = TorchEngine(path, overrides=overrides, threads=count)
-    manifest = replace(reference.manifest, dynamic_size=False)
     try:
-        content = build_model(reference.deployed, manifest).SerializeToString()
-        opener: Opener = partial(engine_class(engine), path, content=content)
-        verification = verify(opener(threads=count), reference, draw_pictures(manifest, COMPARED))
-    except Exception as error:  # Of two exporters and a runtime; PyTorch can still run it.
-        raise NotConvertedError(f"{path}: not converted for {engine}: {error}") from error
+        reference = TorchEngine(path, overrides=overrides, threads=count)
+        content, verification = _write_and_verify(path, engine, reference, count)
     finally:
         torch.set_num_threads(before)
     if not verification.counted:
@@ -183,3 +180,20 @@ def _convert_alone(path: Path, engine: str, threads: int | None, overrides: Sequ
             + (f", its logits differing by {verification.noise:.2g}" if verification.noise else "")
         )
     return content
+
+
+def _write_and_verify(
+    path: Path, engine: str, reference: "TorchEngine", threads: int
+) -> tuple[bytes, "Verification"]:
+    """A network in ONNX's form, and how an engine compares with PyTorch there."""
+    from mnv2_dense.exporting.onnx_file import build_model
+    from mnv2_dense.exporting.pictures import draw_pictures
+    from mnv2_dense.exporting.verify import verify
+
+    manifest = replace(reference.manifest, dynamic_size=False)
+    try:
+        content = build_model(reference.deployed, manifest).SerializeToString()
+        opened = engine_class(engine)(path, content=content, threads=threads)
+        return content, verify(opened, reference, draw_pictures(manifest, COMPARED))
+    except Exception as error:  # Of two exporters and a runtime; PyTorch can still run it.
+        raise NotConvertedError(f"{path}: not converted for {engine}: {error}") from error

@@ -56,7 +56,13 @@ def _export(deployed: Deployed, manifest: Manifest) -> ExportedProgram:
     shapes = (batch, *(None for _ in arguments[1:]))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Of torchvision's NMS, by torch itself.
-        return torch.export.export(network.eval(), arguments, dynamic_shapes=shapes)
+        try:
+            return torch.export.export(network.eval(), arguments, dynamic_shapes=shapes)
+        except Exception as error:  # Its own and those of what it traces.
+            raise UserError(
+                "this network cannot be written by torch.export, which cannot trace one of its "
+                f"operations ({type(error).__name__})"
+            ) from error
 
 
 def _forget_origin(program: ExportedProgram) -> None:

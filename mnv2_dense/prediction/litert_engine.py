@@ -18,8 +18,8 @@ from mnv2_dense.importing.tflite_file import bounded_range, open_file, read_text
 from mnv2_dense.prediction.engine import DetectorArrays, Engine, SegmenterArrays
 from mnv2_dense.prediction.manifest import KEY, MAX_BYTES, Manifest, read_manifest
 
-CHATTER = ("INFO:", "WARNING:", "W0000 ", "I0000 ")
-"""How lines of the runtime begin that are no errors."""
+CHATTER = ("INFO: ", "WARNING: ", "W0000 ", "I0000 ")
+"""How lines of the runtime begin that are no errors; Python's logging has no space there."""
 # A place in the schema's tables, which its generated code does not name.
 _METADATA_NAME = 4
 _streams = threading.Lock()

@@ -42,6 +42,8 @@ SUFFIXES = {
     ".pt2": ("torch_export",),
 }
 """Engines of an exported file by its name, the best one first; any other file is a checkpoint."""
+PARTS = {".xml": (".bin",)}
+"""How further files of a model end, which stand beside the first, by its name."""
 CONVERTED = ("onnx", "openvino")
 """Engines that a checkpoint can be converted for, the best one first; see `exporting.loading`."""
 
@@ -52,6 +54,11 @@ Opener = Callable[..., Engine]
 def is_exported(path: Path) -> bool:
     """Whether a file's name is one of an exported model, and not of a checkpoint."""
     return path.suffix.lower() in SUFFIXES
+
+
+def model_files(path: Path) -> list[Path]:
+    """The file of a model, and those that stand beside it."""
+    return [path, *(path.with_suffix(part) for part in PARTS.get(path.suffix.lower(), ()))]
 
 
 def load(

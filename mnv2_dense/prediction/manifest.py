@@ -13,8 +13,10 @@ KEY = "mnv2_dense"
 """Name of the entry in a file's metadata that holds the manifest as JSON."""
 MAX_BYTES = 16 * 2**20
 """Longer ones are refused before they are parsed."""
-MAX_SIDE, MAX_BATCH, MAX_NAME, MAX_OVERLAP = 16384, 4096, 1000, 0.95
-"""Of a file's input, in pixels and pictures; of a class's name; of windows, in shares of one."""
+MAX_SIDE, MAX_BATCH, MAX_PIXELS = 16384, 4096, 2**28
+"""Of a file's input: of a side, of a batch in pictures and in pixels."""
+MAX_NAME, MAX_OVERLAP = 1000, 0.95
+"""Letters of a class's name; overlap of windows, in shares of one."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def _parse(text: str) -> Manifest:
         "config": dict(values["config"]),
         "version": str(values["version"]),
     }
+    if math.prod(checked["input_size"]) * (batch or 1) > MAX_PIXELS:
+        raise ValueError("larger than memory")
     return Manifest(**{**{key: values[key] for key in values.keys() & known}, **checked})
 
 

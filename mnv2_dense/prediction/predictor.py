@@ -22,7 +22,7 @@ from mnv2_dense.prediction.engine import DetectorArrays, Engine, SegmenterArrays
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.results import Result
 from mnv2_dense.prediction.seeing import DetectorSight, Run, SegmenterSight, Shown
-from mnv2_dense.prediction.sources import Item, find_items, is_one
+from mnv2_dense.prediction.sources import Item, Place, find_items, is_one
 from mnv2_dense.prediction.streaming import in_groups, in_order
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Failure(NamedTuple):
-    """A picture that could not be predicted: what it is called, and why, which names it too."""
+    """A picture, or a source of a list, that failed: its name, and why, which names it too."""
 
     source: str
     message: str
@@ -99,21 +99,22 @@ class Predictor:
         One picture has one result. All else has an iterator of results in order, which reads,
         prepares and runs pictures in several threads while results are taken, and holds only a
         few at a time. A picture that cannot be read is then named in a log line and in
-        `Predictions.failed`, and the others go on.
+        `Predictions.failed`, and the others go on; so is a folder, pattern or video of a list.
 
         Args:
             source: One picture: its path; a PIL image; an array, uint8 RGB [H, W, 3]; a tensor
                 [3, H, W], uint8 or float from 0 to 1. Many: a folder, searched at every depth; a
                 pattern as `photos/*.jpg`; a video's path; a camera's number; or any iterable of
-                pictures, folders and videos. Pictures in files are turned upright, as viewers
-                show them; those in memory are taken as they are.
+                these but cameras. Pictures in files are turned upright, as viewers show them;
+                those in memory are taken as they are.
             batch: Pictures of a stream that the network is shown at once.
             score_threshold: Of a detector: lowest score of a box. A model file holds a threshold
                 of its own, too (`manifest.decoding`), below which it gives none.
 
         Raises:
-            UserError: The one picture cannot be read; of many, only where no further ones can be
-                had: a folder without pictures, a video that is broken, no such camera.
+            UserError: At once: the one picture cannot be read, or is none. While results are
+                taken: a folder or pattern, given alone, has no pictures, a video is missing or
+                broken, or there is no such camera.
         """
         check_threshold(score_threshold)
         check_count("batch", batch)
@@ -188,7 +189,7 @@ class Predictions(Iterator[Result]):
     `close`, or a `with` block, ends them as soon as the pictures in work are done.
 
     Attributes:
-        failed: The pictures so far that could not be predicted.
+        failed: The pictures, and the sources of a list, that failed so far.
     """
 
     def __init__(self, groups: Generator[list[Result | Failure], None, None]) -> None:
@@ -226,7 +227,7 @@ class Predictions(Iterator[Result]):
 def _show(item: Item) -> Shown:
     start = perf_counter()
     picture = item.read()
-    return Shown(item.name, picture, perf_counter() - start, item.picture is not None)
+    return Shown(item.name, picture, perf_counter() - start, item.picture is not Place.FILE)
 
 
 def _try(item: Item) -> Shown | Failure:

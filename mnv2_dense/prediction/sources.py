@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
@@ -16,6 +17,7 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.image_files import SUFFIXES, find_images
 from mnv2_dense.images import read_image, to_rgb
 from mnv2_dense.prediction.video import is_video, read_camera, read_frames
+from mnv2_dense.small_files import is_file, is_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +29,22 @@ if TYPE_CHECKING:
 _PATTERN = frozenset("*?[")
 
 
+class Place(Enum):
+    """Where an item's pixels are that are not in memory."""
+
+    FILE = "file"
+
+
 class Item(NamedTuple):
-    """A picture that is to be predicted: its name, and its pixels if they are in memory."""
+    """A picture that is to be predicted, or why there is none.
+
+    name: Its path, or what it is called. picture: Its pixels; or that they are in the file of that
+    name. error: Why a source of a list has no picture, or no further one.
+    """
 
     name: str
-    picture: InMemory | None = None
+    picture: InMemory | Place = Place.FILE
+    error: UserError | None = None
 
     def read(self) -> Picture:
         """The picture as uint8 RGB [H, W, 3], a file's upright.
@@ -39,45 +52,65 @@ class Item(NamedTuple):
         Raises:
             UserError: It cannot be read, or is of no kind or range that is known.
         """
-        if self.picture is None:
+        if self.error is not None:
+            raise self.error
+        if self.picture is Place.FILE:
             return read_image(Path(self.name), upright=True)
         return to_picture(self.picture, self.name)
 
 
 def is_one(source: Source) -> bool:
-    """Whether a source is a single picture, which has one result, and not a stream of them."""
+    """Whether a source is a single picture, which has one result, and not a stream of them.
+
+    So is what is no source at all: reading it says so.
+    """
     if isinstance(source, str | Path):
         path = Path(source)
-        return bool(str(source)) and not (path.is_dir() or is_video(path) or is_pattern(source))
-    return _is_in_memory(source)
+        return bool(str(source)) and not (is_folder(path) or is_video(path) or is_pattern(source))
+    return not (_is_camera(source) or _is_list(source))
 
 
-def _is_in_memory(source: object) -> bool:
-    return isinstance(source, Image.Image | np.ndarray) or _is_tensor(source)
+def _is_camera(source: object) -> bool:
+    return isinstance(source, int | np.integer) and not isinstance(source, bool)
+
+
+def _is_list(source: object) -> bool:
+    one = isinstance(source, str | bytes | Image.Image | np.ndarray) or _is_tensor(source)
+    return isinstance(source, Iterable) and not one
 
 
 def find_items(source: Source) -> Iterator[Item]:
     """The pictures of a source in their order, those of folders and patterns by name.
 
+    Of several sources, one that fails is an item whose reading raises that.
+
     Raises:
-        UserError: A folder or pattern has no picture, or a video or camera cannot be read.
+        UserError: The only folder or pattern has no picture, or the only video or the camera
+            cannot be read.
     """
-    numbers = count(1)
-    if isinstance(source, int | np.integer) and not isinstance(source, bool):
-        number = int(source)
-        yield from (_frame(f"camera {number}", *each) for each in enumerate(read_camera(number), 1))
+    if isinstance(source, str | Path):
+        yield from _find_files(source)
+    elif _is_camera(source):
+        yield from _frames(f"camera {source}", read_camera(int(cast("int", source))))
     else:
-        yield from _expand(source, numbers)
+        yield from _expand(source, count(1))
 
 
 def _expand(source: Any, numbers: Iterator[int]) -> Iterator[Item]:
     if isinstance(source, str | Path):
-        yield from _find_files(source)
-    elif isinstance(source, Iterable) and not (_is_in_memory(source) or isinstance(source, bytes)):
+        yield from _or_error(str(source), _find_files(source))
+    elif _is_list(source):
         for each in source:
             yield from _expand(each, numbers)
     else:
-        yield Item(f"picture {next(numbers)}", cast("InMemory", source))
+        yield Item(f"picture {next(numbers)}", source)
+
+
+def _or_error(name: str, items: Iterator[Item]) -> Iterator[Item]:
+    try:
+        yield from items
+    except UserError as error:
+        yield Item(name, error=error)
 
 
 def _find_files(source: str | Path) -> Iterator[Item]:
@@ -85,9 +118,8 @@ def _find_files(source: str | Path) -> Iterator[Item]:
     if not str(source):
         raise UserError("an empty text is no path; give a picture, a folder, a pattern or a video")
     if is_video(path):
-        for name in match_videos(str(source)):
-            yield from (_frame(name, *each) for each in enumerate(read_frames(Path(name)), 1))
-    elif path.is_dir():
+        yield from _find_videos(str(source))
+    elif is_folder(path):
         yield from (Item(str(found)) for found in find_images(path))
     elif is_pattern(source):
         yield from (Item(str(found)) for found in match_pictures(str(source)))
@@ -95,8 +127,15 @@ def _find_files(source: str | Path) -> Iterator[Item]:
         yield Item(str(path))
 
 
-def _frame(name: str, number: int, picture: Picture) -> Item:
-    return Item(f"{name} frame {number}", picture)
+def _find_videos(source: str) -> Iterator[Item]:
+    for name in match_videos(source):
+        frames = _frames(name, read_frames(Path(name)))
+        # What a pattern has found is one of many.
+        yield from frames if name == source else _or_error(name, frames)
+
+
+def _frames(name: str, pictures: Iterator[Picture]) -> Iterator[Item]:
+    yield from (Item(f"{name} frame {number}", each) for number, each in enumerate(pictures, 1))
 
 
 def match_pictures(pattern: str) -> list[Path]:
@@ -119,12 +158,13 @@ def match_videos(source: str) -> list[str]:
 
 def _match_files(pattern: str) -> list[Path]:
     found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207  it may be absolute
-    return sorted(each for each in found if each.is_file())
+    return sorted(each for each in found if is_file(each))
 
 
 def is_pattern(source: str | Path) -> bool:
     """Whether a text is no file's name, but a pattern such as `photos/*.jpg`."""
-    return not _PATTERN.isdisjoint(str(source)) and not Path(source).exists()
+    path = Path(source)
+    return not (_PATTERN.isdisjoint(str(source)) or is_file(path) or is_folder(path))
 
 
 def _is_tensor(source: object) -> bool:

@@ -68,11 +68,15 @@ class UnsafeProgramError(Exception):
     """A file that asks for more than our own do; the message says for what."""
 
 
-def check_archive(content: bytes) -> None:
+def check_archive(content: bytes) -> bytes:
     """Refuses a file whose reading would do more than set up a network.
 
     Args:
         content: Of the .pt2 file.
+
+    Returns:
+        The records that were checked in an archive of their own, which torch is to read: out of
+        one file two readers of zip archives may get different records.
 
     Raises:
         UnsafeProgramError: It holds other records than ours, pickles, or a graph of other
@@ -88,10 +92,21 @@ def check_archive(content: bytes) -> None:
         for name in _CONFIGS:
             _check_payload(json.loads(archive.read(records[name])), len(content))
         graph = json.loads(archive.read(records[_GRAPH]))
+        checked = _write(archive, records)
     if graph["guards_code"]:
         raise UnsafeProgramError("its graph has guards, which are code")
     for key, text in _texts(graph):
         _check_text(key, text)
+    return checked
+
+
+def _write(archive: zipfile.ZipFile, records: Mapping[str, zipfile.ZipInfo]) -> bytes:
+    """An archive of some records, as they are read here."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as new:
+        for name, record in records.items():
+            new.writestr(f"network/{name}", archive.read(record))
+    return content.getvalue()
 
 
 def _records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:

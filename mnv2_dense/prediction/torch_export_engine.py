@@ -37,10 +37,10 @@ class TorchExportEngine(Engine):
         content = _read(path)
         extra = {KEY: ""}
         try:
-            check_archive(content)
+            checked = check_archive(content)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Torch's own, of how it stores tensors.
-                program = torch.export.load(io.BytesIO(content), extra_files=extra)
+                program = torch.export.load(io.BytesIO(checked), extra_files=extra)
         except UnsafeProgramError as error:
             raise UserError(
                 f"{path}: refused, it is no plain file of tools/export.py: {error}"

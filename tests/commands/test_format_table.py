@@ -79,6 +79,22 @@ def test_a_folder_without_pictures_stops_before_anything_is_written(
     assert not out.exists()
 
 
+def test_what_computes_something_else_is_left_out(
+    segmentation_run: Path, shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(format_table, "FORMATS", {"onnx": FORMATS["onnx"]})
+    monkeypatch.setitem(verify.PIXELS, "int8", 1.1)
+    checkpoint, out = segmentation_run / "checkpoints" / "best.ckpt", tmp_path / "out"
+    options = ["--calibration", shapes_set / "val2017", "--out", out, "--repetitions", 1]
+    outcome = run_tool("benchmark", "formats", checkpoint, *options).require_success()
+    assert f"left out: {out / 'best-int8.onnx'} is not written: " in outcome.out
+    rows = read_json(out / "formats.json")["rows"]
+    assert [(row["format"], row["precision"]) for row in rows][1:] == [("onnx", "float32")]
+    again = run_tool("benchmark", "formats", checkpoint, *options)
+    assert again.code == 2
+    assert "best-float32.onnx is there already; give a new folder" in again.err
+
+
 def test_formats_without_their_library_are_left_out(
     segmentation_run: Path,
     shapes_set: Path,

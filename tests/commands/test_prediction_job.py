@@ -12,7 +12,7 @@ import pytest
 from mnv2_dense.cli import run_command
 from mnv2_dense.commands.outputs import JOB_FOLDER
 from mnv2_dense.commands.prediction_end import FAILED, SHOWN
-from mnv2_dense.commands.prediction_job import LINES, Share
+from mnv2_dense.commands.prediction_job import LINES, Share, describe_weights
 from mnv2_dense.errors import UserError
 from tests.commands.shade_jobs import (
     count_lines,
@@ -285,3 +285,12 @@ def test_a_signal_ends_all_processes(
     assert count_lines(out) < 40
     run_shades(out, tmp_path / "in")
     assert count_lines(out) == 40
+
+
+def test_weights_are_known_by_all_their_files(tmp_path: Path) -> None:
+    graph = tmp_path / "a.xml"
+    graph.write_text("the same of two networks")
+    graph.with_suffix(".bin").write_bytes(b"weights")
+    before = describe_weights(str(graph))
+    graph.with_suffix(".bin").write_bytes(b"others")
+    assert describe_weights(str(graph)) != before

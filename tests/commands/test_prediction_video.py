@@ -1,48 +1,22 @@
-import json
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnv2_dense.commands.whole_file import PART
-from mnv2_dense.prediction import loading, sources
+from mnv2_dense.prediction import sources
 from mnv2_dense.prediction.engine import Engine
-from mnv2_dense.prediction.predictor import Predictor
-from mnv2_dense.prediction.video import VideoWriter, read_format, read_frames
-from mnv2_dense.structures import ImageSize
-from tests.commands.tiny import Outcome, run_tool
+from mnv2_dense.prediction.video import read_format, read_frames
+from tests.commands.predicted_videos import FRAMES, RATE, SIZE, predict, read_lines, write_clip
 from tests.prediction.networks import Brightness, Colors
 
 av = pytest.importorskip("av")
-SIZE, RATE, FRAMES = ImageSize(48, 64), Fraction(24), 12
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """A video that gets brighter."""
-    with VideoWriter(tmp_path / "clip.mp4", RATE, SIZE) as writer:
-        for number in range(FRAMES):
-            writer.add(np.full((*SIZE, 3), (20 * number, 0, 0), np.uint8))
-    return tmp_path / "clip.mp4"
-
-
-def predict(
-    engine: Engine, out: Path, *sources: object, monkeypatch: pytest.MonkeyPatch
-) -> Outcome:
-    weights = out.with_name("model.onnx")
-    weights.write_bytes(b"by hand")
-
-    def load(*_: object, **__: object) -> Predictor:
-        return Predictor(engine, 2)
-
-    monkeypatch.setattr(loading, "load", load)
-    return run_tool("predict", *sources, "--weights", weights, "--out", out)
-
-
-def read_lines(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return write_clip(tmp_path / "clip.mp4")
 
 
 @pytest.mark.parametrize("engine", [Brightness(), Colors()], ids=["boxes", "label maps"])
@@ -115,17 +89,29 @@ def test_a_video_is_shown_where_no_picture_was_found(
     assert {path.name for path in out.iterdir()} == {"clip.mp4", "clip.jsonl"}
 
 
-def test_a_camera_is_looked_through_until_ctrl_c(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_no_encoder_takes_is_named_and_the_rest_goes_on(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(number: int) -> Iterator[np.ndarray]:
-        for _ in range(3):
-            yield np.full((*SIZE, 3), 200, np.uint8)
-        raise KeyboardInterrupt
+    wide, out = tmp_path / "wide.mkv", tmp_path / "out"
+    with av.open(str(wide), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 20000, 16, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((16, 20000, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    outcome = predict(Brightness(), out, wide, clip, 2**40, monkeypatch=monkeypatch)
+    assert outcome.code == 2
+    assert f"error: {wide}: its frames of 20000 x 16 pixels cannot be written" in outcome.err
+    assert outcome.err.endswith(f"; {2**40}: no such camera, and no file of that name\n")
+    assert {path.name for path in out.iterdir()} == {"clip.mp4", "clip.jsonl"}
 
-    monkeypatch.setattr(sources, "read_camera", read)
-    monkeypatch.chdir(tmp_path)
-    outcome = predict(Brightness(), tmp_path / "out", 0, monkeypatch=monkeypatch)
-    outcome.require_success()
-    assert len(read_lines(tmp_path / "out" / "camera-0.jsonl")) == 3
-    assert read_format(tmp_path / "out" / "camera-0.mp4").frames == 3
+
+def test_both_files_of_a_video_have_one_name(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("clip.jsonl", "clip-2.mp4"):
+        (out / name).write_bytes(b"mine")
+    predict(Brightness(), out, clip, monkeypatch=monkeypatch).require_success()
+    written = {path.name for path in out.iterdir() if path.read_bytes() != b"mine"}
+    assert written == {"clip-3.mp4", "clip-3.jsonl"}

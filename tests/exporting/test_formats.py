@@ -6,7 +6,7 @@ import pytest
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting import formats, onnx_file
 from mnv2_dense.exporting.formats import FORMATS, check_format, writer
-from mnv2_dense.prediction.loading import ENGINES, SUFFIXES
+from mnv2_dense.prediction.loading import ENGINES, SUFFIXES, model_files
 from tests.commands.tiny import load_tool
 
 
@@ -19,7 +19,7 @@ def test_every_format_is_opened_by_the_engine_of_its_name() -> None:
 
 def test_a_format_is_written_by_its_own_module() -> None:
     assert writer("onnx") is onnx_file.write
-    assert FORMATS["openvino"].files(Path("a/b.xml")) == [Path("a/b.bin"), Path("a/b.xml")]
+    assert model_files(Path("a/b.xml")) == [Path("a/b.xml"), Path("a/b.bin")]
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

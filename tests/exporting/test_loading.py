@@ -179,3 +179,6 @@ def test_pytorchs_own_number_of_threads_stays(
     monkeypatch.setattr(torch, "set_num_threads", numbers.append)
     mnv2_dense.load(trained_run / "checkpoints" / "best.ckpt", threads=1)
     assert (numbers[0], numbers[-1]) == (1, 7)
+    with pytest.raises(UserError):  # Also where nothing can be opened.
+        mnv2_dense.load(trained_run / "config.yaml", threads=2)
+    assert numbers[-2:] == [2, 7]

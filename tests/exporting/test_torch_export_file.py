@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.torch_export_file import write
@@ -139,6 +140,21 @@ def test_example_inputs_and_traces_are_left_out(name: str, request: pytest.Fixtu
     nodes: list[dict[str, Any]] = graph["graph_module"]["graph"]["nodes"]
     assert len(nodes) > 5
     assert not any("stack_trace" in each["metadata"] for each in nodes)
+
+
+class Branching(nn.Module):
+    """What it computes depends on values, which no tracer can follow."""
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        return images if images.sum() > 0 else -images
+
+
+def test_a_network_that_cannot_be_traced_is_one_line_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be written by torch\.export") as refusal:
+        write(of_layers(Branching()), SEGMENTATION, tmp_path / "a.pt2")
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_operation_that_would_not_be_opened_is_one_line_and_no_file(tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ def test_remarks_are_kept_from_the_terminal_and_errors_are_not(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with quiet_runtime():
-        os.write(2, b"INFO: a remark\nan error\n")
-    assert capfd.readouterr().err == "an error\n"
+        os.write(2, b"INFO: a remark\nan error\nWARNING:root:of another thread\n")
+    assert capfd.readouterr().err == "an error\nWARNING:root:of another thread\n"
 
 
 def test_torch_is_not_imported() -> None:

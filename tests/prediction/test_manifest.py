@@ -30,6 +30,8 @@ def test_what_is_written_is_read() -> None:
         {"batch": -3},
         {"batch": "a"},
         {"batch": 10**9},
+        {"batch": 4096, "input_size": [8192, 8192]},
+        {"batch": None, "input_size": [16384, 16385]},
         {"batch": True},
         {"dynamic_size": "no"},
         {"decoding": {}},

@@ -1,5 +1,7 @@
 import logging
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def many(predictor: Predictor, source: Path, batch: int = 1) -> Predictions:
+def many(predictor: Predictor, source: Any, batch: int = 1) -> Predictions:
     found = predictor.predict(source, score_threshold=0.0, batch=batch)
     assert isinstance(found, Predictions)
     return found
@@ -93,6 +95,59 @@ def test_one_picture_has_one_result_or_an_error(folder: Path) -> None:
     for source in (folder / "02.png", folder / "gone.png"):
         with pytest.raises(UserError, match=str(source)):
             predictor.predict(source)
+
+
+def test_what_is_no_picture_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (4, 4)).save("picture", "PNG")
+    sources: list[Any] = [None, 0.5, True, b"a.png"]
+    for source in sources:
+        words = f"^picture: a {type(source).__name__} is no picture; give "
+        with pytest.raises(UserError, match=words):
+            Predictor(Brightness(), 1).predict(source)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_sources_of_a_list_that_fail_are_named_and_the_rest_goes_on(
+    folder: Path, batch: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "empty").mkdir()
+    failing = [folder / "empty", f"{folder}/*.gif", folder / "no.mp4", None]
+    good = folder / "05.png"
+    with caplog.at_level(logging.WARNING):
+        found = many(Predictor(Brightness(), 1), [*failing, good, *failing, good], batch=batch)
+        assert brightness(list(found)) == [100, 100]
+    expected = [*map(str, failing[:3]), "picture 1", *map(str, failing[:3]), "picture 2"]
+    assert [failure.source for failure in found.failed] == expected
+    for source, message in found.failed:
+        assert source in message
+        assert message in caplog.text
+    for source in failing[:3]:
+        with pytest.raises(UserError):
+            next(many(Predictor(Brightness(), 1), source))
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 4), (3, 6)])
+def test_two_batches_per_thread_are_in_memory_and_of_two_threads_at_least(
+    threads: int, most: int
+) -> None:
+    asked: list[int] = []
+    full = threading.Event()
+
+    def pictures() -> Iterator[np.ndarray]:
+        for number in range(100):
+            asked.append(number)
+            if len(asked) == 5 * most:
+                full.set()
+            yield np.zeros((4, 4, 3), np.uint8)
+
+    with many(Predictor(Brightness(), threads), pictures(), batch=5) as found:
+        next(found)
+        assert full.wait(5)
+        time.sleep(0.05)
+        assert len(asked) == 5 * most
 
 
 def test_leaving_early_ends_the_threads(folder: Path) -> None:

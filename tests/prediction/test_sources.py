@@ -9,6 +9,7 @@ from PIL import Image
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.sources import Item, find_items, is_one, match_videos, to_picture
+from mnv2_dense.prediction.video import read_frames
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
 
@@ -35,7 +36,74 @@ def test_folders_patterns_and_lists_are_many(folder: Path) -> None:
         *("picture 1", "gone.png", "picture 2"),
     ]
     assert names(iter([PIXELS])) == ["picture 1"]
-    assert not any(map(is_one, (folder, f"{folder}/*.png", [PIXELS], 0, "clip.mp4")))
+    several: list[Any] = [folder, f"{folder}/*.png", [PIXELS], 0, np.int64(0), "clip.mp4"]
+    assert not any(map(is_one, several))
+
+
+def failing(source: Any) -> list[str]:
+    """Names of the items that cannot be read."""
+    found = []
+    for item in find_items(source):
+        try:
+            item.read()
+        except UserError:
+            found.append(item.name)
+    return found
+
+
+def test_a_source_of_a_list_that_has_no_picture_is_an_item_that_fails(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    paths = [folder / "empty", f"{folder}/*.gif", folder / "no.mp4", "", "x" * 300, "*" * 300]
+    bad = [*paths, None, folder / "gone.png"]
+    expected = [*map(str, paths), "picture 1", str(bad[-1])]
+    picture = folder / "b.png"
+    assert failing([bad, picture, iter(bad[:1]), picture]) == [*expected, str(bad[0])]
+    assert names([bad, picture])[-1] == str(picture)
+
+
+def write_broken_video(path: Path) -> int:
+    """Writes 20 frames and cuts off the last ones; how many are left."""
+    av = pytest.importorskip("av")
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
+        for _ in range(20):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        out.mux(stream.encode())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    left: list[np.ndarray] = []
+    with pytest.raises(UserError, match=str(path)):
+        left.extend(read_frames(path))
+    assert 0 < len(left) < 20
+    return len(left)
+
+
+def test_a_video_of_several_that_breaks_gives_its_frames_and_then_fails(folder: Path) -> None:
+    videos = [folder / "a.avi", folder / "b.avi"]
+    frames = [write_broken_video(path) for path in videos]
+    expected = [
+        name
+        for path, count in zip(videos, frames, strict=True)
+        for name in (*(f"{path} frame {number + 1}" for number in range(count)), str(path))
+    ]
+    for several in (videos, f"{folder}/*.avi"):
+        assert names(several) == expected
+        assert failing(several) == list(map(str, videos))
+    with pytest.raises(UserError, match=str(videos[0])):
+        names(videos[0])
+
+
+@pytest.mark.parametrize("source", [None, 2.5, True, b"ab", object()])
+def test_what_is_no_source_is_no_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PIXELS).save("picture 1", "PNG")
+    assert is_one(source)
+    (item,) = find_items([source])
+    with pytest.raises(UserError, match=f"picture 1: a {type(source).__name__} is no picture"):
+        item.read()
 
 
 def test_patterns_of_videos(tmp_path: Path) -> None:
@@ -121,7 +189,7 @@ def test_half_precision_is_read() -> None:
 
 
 def test_numbers_in_a_list_are_no_cameras() -> None:
-    for source in ([3, 4], [[1, 2], [3, 4]], b"ab"):
+    for source in ([3, 4], [[1, 2], [3, 4]]):
         items = find_items(source)  # pyrefly: ignore[bad-argument-type]
         with pytest.raises(UserError, match="is no picture"):
             next(items).read()
