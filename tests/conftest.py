@@ -1,6 +1,7 @@
 """What every test stands on: one CPU thread, no network, and the shared real data if present."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,12 @@ SHARED_VARIABLE = "MNV2_DENSE_SHARED"
 def one_thread() -> None:
     """Several test processes share few cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_ctrl_c() -> None:
+    """A shell that runs the tests in the background has them ignore it, and all they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
