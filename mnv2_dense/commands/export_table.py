@@ -61,7 +61,7 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _notes(verification: Verification, manifest: Manifest) -> list[str]:
-    if verification.counted:
+    if not sees_little(verification, manifest):
         return []
     return [
         f"note: NOT VERIFIED: no box of a score that counts in {manifest.precision} in these "

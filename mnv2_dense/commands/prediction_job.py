@@ -122,7 +122,8 @@ def run_job(
             else:
                 count = min(processes, len(tasks))
                 predict_apart(count, opened.opener, tasks, outputs.out, report)
-        engine = opened.recorder.engine
+        # What was done before may have been seen by another one.
+        engine = None if skipped else opened.recorder.engine
         finish_job(outputs, given, own, engine, missing, json_lines=json_lines)
 
 

@@ -31,7 +31,9 @@ def write(deployed: Deployed, manifest: Manifest, path: Path) -> None:
     program = _export(deployed, manifest)
     _forget_origin(program)
     content = io.BytesIO()
-    torch.export.save(program, content, extra_files={KEY: manifest.to_json()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Of how it finds tensors that share memory.
+        torch.export.save(program, content, extra_files={KEY: manifest.to_json()})
     try:
         check_archive(content.getvalue())
     except UnsafeProgramError as error:

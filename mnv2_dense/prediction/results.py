@@ -179,11 +179,13 @@ def save_image(image: Image.Image, path: Path) -> None:
     """Writes a picture that takes its place when it is complete.
 
     Raises:
-        UserError: The suffix is of no format that can be written.
+        UserError: The suffix is of no format that can be written, or there is no such folder.
     """
     known = Image.registered_extensions()
     form = known.get(path.suffix.lower())
     if form not in Image.SAVE:
         what = f"{path.suffix} is of no picture format" if path.suffix else "has no suffix"
         raise UserError(f"{path}: {what}; the suffix says the format, as .png or .jpg")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; make it first")
     replace_durably(path, lambda file: image.save(file, form))

@@ -29,7 +29,7 @@ class VideoLength:
     """
 
     def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
-        self.given = 0
+        self.given = self._damaged = 0
         self._expected = stream.frames
         self._seconds = _stated_seconds(container, stream)
         # AVI also counts the frames that are left out, where the one before is shown for longer.
@@ -40,6 +40,7 @@ class VideoLength:
     def see(self, frame: "VideoFrame") -> None:
         """Takes note of the next frame."""
         self.given += 1
+        self._damaged += frame.is_corrupt
         if frame.time is not None:
             self._times = [*self._times[:1], frame.time]
             self._shown = _in_seconds(frame.duration, frame.time_base)
@@ -48,7 +49,7 @@ class VideoLength:
         """Refuses a video that ended before its end.
 
         Raises:
-            UserError: There was no frame, or fewer than stated.
+            UserError: There was no frame, fewer than stated, or one that is damaged.
         """
         end = self._end()
         if max(self.given, round(end * self._slots)) < self._expected:
@@ -57,6 +58,8 @@ class VideoLength:
             text = "has no frame that can be decoded"
         elif not self._expected and 0 < end < SHORTEST * self._seconds:
             text = f"ends at {end:.2f} of {self._seconds:.2f} seconds; what was read stays"
+        elif self._damaged:
+            text = f"is damaged: {self._damaged} of {self.given} frames came only in part"
         else:
             return
         raise UserError(f"{path}: {text}")

@@ -94,6 +94,7 @@ def test_a_folder_is_to_be_faster(folder: float, met: bool) -> None:
     ratio, most = folder_ratios(timings, "onnx", threads=2)
     assert ratio.value == pytest.approx(1000 / folder)
     assert ratio.met is met
+    assert folder_ratios(timings, "onnx", threads=1)[0].met is None
     assert most.value == pytest.approx(2.5)  # each of two threads does half of the 800
     del timings[ONE_THREAD]
     assert folder_ratios(timings, "torch", threads=2) == [replace(ratio, name=ANY)]

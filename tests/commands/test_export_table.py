@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ def _few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_table, "ROUNDS", 1)
 
 
-def table(verification: Verification) -> list[str]:
+def table(
+    verification: Verification, precision: Literal["float32", "int8"] = "float32"
+) -> list[str]:
     first, second = Brightness(), Brightness()
+    second.manifest = replace(second.manifest, precision=precision)
     first.name = "the reference"
     picture = np.zeros((1, *SIZE, 3), np.uint8)
     lines = draw_table("onnx", 2_340_000, verification, (first, second), picture).splitlines()
@@ -40,7 +44,8 @@ def test_the_table_says_size_differences_share_and_times() -> None:
 
 
 def test_what_was_not_verified_is_said() -> None:
-    assert table(NOTHING)[3].startswith("note: NOT VERIFIED: no box of a score that counts in f")
+    assert table(NOTHING, "int8")[3].startswith("note: NOT VERIFIED: no box of a score that count")
+    assert len(table(NOTHING)) == 4  # It is not kept, and an error says why.
 
 
 def test_only_eight_bits_may_show_nothing() -> None:

@@ -82,6 +82,8 @@ def test_a_result_is_drawn_and_saved(result: Result, tmp_path: Path) -> None:
     for name in ("a", "a.txt"):
         with pytest.raises(UserError, match=r"(has no suffix|\.txt is of no picture format); the"):
             result.save(tmp_path / name)
+    with pytest.raises(UserError, match=r"there is no folder .*none; make it first"):
+        result.save(tmp_path / "none" / "a.png")
 
 
 def test_a_label_map_is_saved_as_it_is(tmp_path: Path) -> None:

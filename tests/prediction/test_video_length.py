@@ -82,3 +82,15 @@ def test_longer_sound_is_no_lack_of_frames(tmp_path: Path, suffix: str) -> None:
         out.mux(sound.encode(audio))
         out.mux(sound.encode())
     assert len(list(read_frames(path))) == 10
+
+
+def test_damage_in_the_middle_is_named(noise: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    data = bytearray(noise.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = np.random.default_rng(0).bytes(200)
+    path.write_bytes(data)
+    read = []
+    with pytest.raises(UserError, match=f"{path}: is damaged: 1 of 4 frames came only in part"):
+        read.extend(read_frames(path))
+    assert len(read) == 4
