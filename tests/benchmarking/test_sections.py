@@ -36,7 +36,7 @@ def test_a_folder_is_timed_no_more_often_than_asked(
 ) -> None:
     path = tmp_path / "picture.png"
     Image.fromarray(PICTURE).save(path)
-    wanted = replace(lineup.wanted, repetitions=given)
+    wanted = replace(lineup.wanted, repetitions=given, threads=2)
     section = measure_files(lineup._replace(wanted=wanted), "onnx", [path])
     assert section.title == "segmentation, 1 picture files"
     assert {len(each.seconds) for each in section.timings.values()} == {timed}
