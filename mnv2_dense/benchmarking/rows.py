@@ -19,10 +19,11 @@ from mnv2_dense.benchmarking.peers import (
     tflite_call,
 )
 from mnv2_dense.benchmarking.random_weights import CANDIDATES
-from mnv2_dense.benchmarking.subjects import Subject, prepare
+from mnv2_dense.benchmarking.subjects import Subject
 from mnv2_dense.drawing import Picture
 from mnv2_dense.prediction.network import DeployedDetector, deploy
 from mnv2_dense.prediction.predictor import Predictor
+from mnv2_dense.prediction.preparing import prepare_picture
 
 Calls = dict[str, Callable[[], Any]]
 ALONE, EAGER, FOLDED = "ONNX Runtime, network alone", "eager network", "folded network"
@@ -76,7 +77,7 @@ def segmenter_rows(lineup: Lineup) -> Calls:
 
 def _prepared(lineup: Lineup) -> NDArray[np.uint8]:
     """The picture as the network is shown it, a batch of one."""
-    return prepare(lineup.picture, lineup.subject.manifest)[None]
+    return prepare_picture(lineup.picture, lineup.subject.manifest)[None]
 
 
 def _network_rows(lineup: Lineup, images: NDArray[np.uint8]) -> Calls:

@@ -24,7 +24,7 @@ from mnv2_dense.prediction.loading import load
 from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.prediction.network import Deployed, deploy, describe
 from mnv2_dense.prediction.predictor import Predictor
-from mnv2_dense.prediction.preparing import fits, pad_picture, resize_picture, shrink_picture
+from mnv2_dense.prediction.preparing import prepare_picture
 from mnv2_dense.segmentation.head import DeepLabV3Head
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.checkpoint_io import CARD, AtomicCheckpointIO
@@ -111,7 +111,7 @@ def make_subject(
     config = parse_config(settings)
     task, categories = _build(config)
     manifest = describe(config, categories, dynamic_size=False)
-    fit_to_picture(task, prepare(picture, manifest))
+    fit_to_picture(task, prepare_picture(picture, manifest))
     subject = Subject(task, manifest, folder)
     AtomicCheckpointIO().save_checkpoint(
         {"state_dict": task.state_dict(), CARD: task.card}, subject.checkpoint
@@ -131,21 +131,12 @@ def _build(config: Config) -> tuple[Task, list[Category]]:
     return build_task(config, categories), categories
 
 
-def prepare(picture: Picture, manifest: Manifest) -> Picture:
-    """The picture as a network is shown it: resized for a detector, padded for a segmenter."""
-    size = manifest.input_size
-    if manifest.task == "detection":
-        return resize_picture(picture, size, manifest.resize)
-    small = picture if fits(picture, size) else shrink_picture(picture, size)
-    return pad_picture(small, size, manifest.mean)
-
-
 def fit_to_picture(task: Task, prepared: Picture) -> None:
     """Norms of a network's random weights; its last layers, to keep decoding busy.
 
     Args:
         task: Whose weights are changed.
-        prepared: What it is shown, see `prepare`.
+        prepared: What it is shown, see `prepare_picture`.
     """
     images = as_batch(prepared, ImageSize(*prepared.shape[:2]))
     images = (images - task.mean.view(1, -1, 1, 1)) / task.std.view(1, -1, 1, 1)

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2_dense.drawing import Picture
 from mnv2_dense.errors import UserError
 from mnv2_dense.image_files import find_images
 from mnv2_dense.images import read_image
 from mnv2_dense.prediction.manifest import Manifest
-from mnv2_dense.prediction.preparing import fits, pad_picture, resize_picture, shrink_picture
+from mnv2_dense.prediction.preparing import prepare_picture, resize_picture
 from mnv2_dense.shapes.scene import draw_scene
 from mnv2_dense.structures import ImageSize
 
@@ -33,7 +32,7 @@ def read_pictures(folder: Path, manifest: Manifest, most: int) -> NDArray[np.uin
     pictures = []
     for path in (found[i] for i in chosen):
         try:
-            pictures.append(_prepare(read_image(path, upright=True), manifest))
+            pictures.append(prepare_picture(read_image(path, upright=True), manifest))
         except UserError as error:
             _log.warning("passed over: %s", error)
     if not pictures:
@@ -48,12 +47,3 @@ def draw_pictures(manifest: Manifest, count: int) -> NDArray[np.uint8]:
     return np.stack(
         [resize_picture(scene, ImageSize(height, width), "bilinear") for scene in scenes]
     )
-
-
-def _prepare(picture: Picture, manifest: Manifest) -> Picture:
-    """A picture as prediction prepares it."""
-    size = manifest.input_size
-    if manifest.task == "detection":
-        return resize_picture(picture, size, manifest.resize)
-    small = picture if fits(picture, size) else shrink_picture(picture, size)
-    return pad_picture(small, size, manifest.mean)

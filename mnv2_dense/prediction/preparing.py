@@ -9,7 +9,16 @@ from PIL import Image
 
 from mnv2_dense.drawing import Picture
 from mnv2_dense.ops.legacy_resize import resize_legacy
+from mnv2_dense.prediction.manifest import Manifest
 from mnv2_dense.structures import ImageSize
+
+
+def prepare_picture(picture: Picture, manifest: Manifest) -> Picture:
+    """A picture as a network is shown it: resized for a detector, padded for a segmenter."""
+    size = manifest.input_size
+    if manifest.task == "detection":
+        return resize_picture(picture, size, manifest.resize)
+    return pad_picture(shrink_to_fit(picture, size), size, manifest.mean)
 
 
 def resize_picture(
@@ -51,6 +60,11 @@ def shrink_picture(picture: Picture, size: ImageSize) -> Picture:
     factor = min(size.height / height, size.width / width)
     shrunken = (max(1, round(width * factor)), max(1, round(height * factor)))
     return np.array(Image.fromarray(picture).resize(shrunken, Image.Resampling.BILINEAR))
+
+
+def shrink_to_fit(picture: Picture, size: ImageSize) -> Picture:
+    """The picture itself if it is not larger than `size`, else scaled down."""
+    return picture if fits(picture, size) else shrink_picture(picture, size)
 
 
 def fits(picture: Picture, size: ImageSize) -> bool:

@@ -28,7 +28,7 @@ from mnv2_dense.prediction.preparing import (
     fits,
     pad_picture,
     resize_picture,
-    shrink_picture,
+    shrink_to_fit,
     window_starts,
 )
 from mnv2_dense.prediction.results import DetectionResult, Result, SegmentationResult, Times
@@ -155,7 +155,7 @@ class SegmenterSight(Sight):
 
     def _place(self, picture: Picture) -> tuple[Picture, ImageSize]:
         """A picture on the input, and its size there."""
-        small = picture if fits(picture, self.size) else shrink_picture(picture, self.size)
+        small = shrink_to_fit(picture, self.size)
         padded = pad_picture(small, self.size, self.manifest.mean)
         return padded, ImageSize(*small.shape[:2])
 

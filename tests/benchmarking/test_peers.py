@@ -22,8 +22,9 @@ from mnv2_dense.benchmarking.peers import (
     tflite_call,
 )
 from mnv2_dense.benchmarking.random_weights import CANDIDATES
-from mnv2_dense.benchmarking.subjects import Subject, prepare
+from mnv2_dense.benchmarking.subjects import Subject
 from mnv2_dense.errors import UserError
+from mnv2_dense.prediction.preparing import prepare_picture
 from mnv2_dense.structures import ImageSize
 from tests.benchmarking.tiny_networks import PICTURE, Peer
 
@@ -106,7 +107,7 @@ def test_the_bare_runtime_has_the_options_of_the_engine(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
     segmenter.open(("onnx",), threads=3)
-    bare_runtime_call(segmenter, 3, prepare(PICTURE, segmenter.manifest)[None])()
+    bare_runtime_call(segmenter, 3, prepare_picture(PICTURE, segmenter.manifest)[None])()
     assert opened[0] == opened[1]
     assert opened[0][0] == 3
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from mnv2_dense.benchmarking.random_weights import CANDIDATES, MIXED
-from mnv2_dense.benchmarking.subjects import Subject, make_subject, prepare
+from mnv2_dense.benchmarking.subjects import Subject, make_subject
 from mnv2_dense.exporting import formats
 from mnv2_dense.ops.resize import resize_map
 from mnv2_dense.prediction.network import DeployedDetector
+from mnv2_dense.prediction.preparing import prepare_picture
 from mnv2_dense.prediction.results import DetectionResult, SegmentationResult
 from mnv2_dense.structures import ImageSize
 from tests.benchmarking.tiny_networks import PICTURE, TINY_SEGMENTER
@@ -19,7 +20,9 @@ ENGINES = ("onnx", "torch")
 
 def outputs_of(subject: Subject) -> torch.Tensor:
     """Class logits of the network as it was before anything was folded or written."""
-    image = torch.from_numpy(prepare(PICTURE, subject.manifest)).permute(2, 0, 1)[None].float()
+    image = (
+        torch.from_numpy(prepare_picture(PICTURE, subject.manifest)).permute(2, 0, 1)[None].float()
+    )
     task = subject.task.eval()
     with torch.no_grad():
         return task.network((image - task.mean) / task.std).class_logits
@@ -48,7 +51,7 @@ def test_engines_give_the_boxes_of_one_network(detector: Subject) -> None:
     np.testing.assert_allclose(one.boxes[:5], other.boxes[:5], atol=0.1)
     assert isinstance(detector.deployed, DeployedDetector)
     with torch.no_grad():
-        images = torch.from_numpy(prepare(PICTURE, detector.manifest))[None]
+        images = torch.from_numpy(prepare_picture(PICTURE, detector.manifest))[None]
         folded = detector.deployed.outputs(images).class_logits
     torch.testing.assert_close(folded, outputs_of(detector), atol=1e-3, rtol=1e-3)
 
@@ -97,10 +100,10 @@ def test_other_files_are_those_of_the_same_task_and_input(
 
 
 def test_a_picture_is_prepared_as_predictors_do(segmenter: Subject, detector: Subject) -> None:
-    padded = prepare(PICTURE, segmenter.manifest)
+    padded = prepare_picture(PICTURE, segmenter.manifest)
     np.testing.assert_array_equal(padded[:90, :120], PICTURE)
     assert padded[90:].std((0, 1)).max() == 0
-    shrunken = prepare(np.repeat(PICTURE, 2, axis=0), segmenter.manifest)
+    shrunken = prepare_picture(np.repeat(PICTURE, 2, axis=0), segmenter.manifest)
     assert shrunken[:, 86:].std((0, 1)).max() == 0  # 180 x 120 became 129 x 86
     assert shrunken[:, 85].std(0).max() > 0
-    assert prepare(PICTURE, detector.manifest).shape == (96, 96, 3)
+    assert prepare_picture(PICTURE, detector.manifest).shape == (96, 96, 3)
