@@ -104,7 +104,7 @@ def measure_prediction(arguments: Sequence[str]) -> int:
 
 def run_prediction(options: argparse.Namespace) -> None:
     """Times prediction."""
-    from mnv2_dense.commands.benchmark import Wanted, benchmark_predict
+    from mnv2_dense.commands.benchmark_prediction import Wanted, benchmark_predict
 
     benchmark_predict(Wanted(**vars(options)))
 

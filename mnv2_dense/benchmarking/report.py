@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mnv2_dense.benchmarking.interleaving import Timing
-from mnv2_dense.benchmarking.targets import Ratio
+from mnv2_dense.benchmarking.ratios import Ratio
 
 _VERDICTS = {True: "reached", False: "MISSED", None: ""}
 

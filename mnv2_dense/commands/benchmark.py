@@ -1,125 +1,59 @@
-"""Times prediction on this machine, beside other programs and the bare runtimes."""
+"""What every benchmark does with its figures: shows them as they come, and writes them."""
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from mnv2_dense.benchmarking.folder import PICTURES, draw_picture, jpeg_folder
-from mnv2_dense.benchmarking.lineup import line_up
-from mnv2_dense.benchmarking.machine import describe_machine, use_threads
+from mnv2_dense.benchmarking.machine import describe_machine
 from mnv2_dense.benchmarking.report import Section
-from mnv2_dense.benchmarking.rows import size_of
-from mnv2_dense.benchmarking.sections import (
-    find_best,
-    measure_files,
-    measure_network,
-    measure_starts,
-)
-from mnv2_dense.benchmarking.settings import SETTINGS
-from mnv2_dense.benchmarking.wanted import Wanted as Wanted
-from mnv2_dense.benchmarking.wanted import check
 from mnv2_dense.commands.outputs import check_output
-from mnv2_dense.commands.session import quiet_lightning, say
-from mnv2_dense.commands.stopping import ended_by_sigterm
-from mnv2_dense.drawing import Picture
+from mnv2_dense.commands.session import say
 from mnv2_dense.errors import UserError
-from mnv2_dense.image_files import find_images
-from mnv2_dense.images import read_image
 from mnv2_dense.training.runs import write_json
 
-PICTURE = (500, 375)
-"""Width and height of the picture, the most usual of VOC."""
+FEW = 10
+"""Repetitions below which medians say little."""
 
 
-def benchmark_predict(wanted: Wanted) -> None:
-    """Prints times and their ratios beside the targets, and writes them to a file.
-
-    Each network is measured in one interleaved run of batch 1: from a decoded picture to boxes or
-    to the label map at the picture's own size, beside torchvision's networks, the bare ONNX
-    Runtime and the TFLite runtime. Then pictures in files, one by one and as a folder, and the
-    start of a fresh process. Only ratios within a run mean something on a machine that does other
-    work, too.
+def check_out(path: Path | None) -> None:
+    """Refuses a place for the figures that cannot be written, before the work.
 
     Raises:
-        UserError: An argument is not allowed, or a file cannot be read.
+        UserError: It is a folder, or below something that is none.
     """
-    check(wanted)
-    if wanted.out is not None:
-        _check_out(wanted.out)
-    quiet_lightning()
-    use_threads(wanted.threads)
-    machine = describe_machine()
-    _say_machine(machine, wanted.threads)
-    with ended_by_sigterm(), _pictures(wanted.pictures) as paths:
-        picture = draw_picture(*PICTURE) if wanted.pictures is None else _read_all(paths)[0]
-        sections = [each for task in wanted.tasks for each in _tell(task, wanted, picture, paths)]
-    if wanted.out is not None:
-        content = {"machine": machine, "threads": wanted.threads, "picture": size_of(picture)}
-        wanted.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(wanted.out, {**content, "sections": [each.as_dict() for each in sections]})
-        say(f"wrote {wanted.out}")
-
-
-def _check_out(path: Path) -> None:
+    if path is None:
+        return
     if path.is_dir():
         raise UserError(f"--out {path}: is a folder; give the name of a JSON file")
     check_output(path.parent)
 
 
-def _say_machine(machine: dict[str, Any], threads: int) -> None:
+def say_machine(threads: int) -> dict[str, Any]:
+    """Prints what the figures are measured on; to be called before the work."""
+    machine = describe_machine()
     say(f"{machine['processor']}, {machine['cores']} cores; {threads} threads each")
     say(", ".join(f"{name} {value}" for name, value in list(machine.items())[2:]))
+    return machine
 
 
-@contextmanager
-def _pictures(folder: Path | None) -> Iterator[list[Path]]:
-    if folder is not None:
-        yield find_images(folder)[:PICTURES]
-        return
-    with jpeg_folder() as drawn:
-        yield find_images(drawn)
+def tell(
+    sections: Iterable[Section], about: Mapping[str, Any], out: Path | None, repetitions: int
+) -> None:
+    """Prints each section as soon as it is measured, and writes all of them.
 
-
-def _read_all(paths: Sequence[Path]) -> list[Picture]:
-    """Every picture: one that cannot be read is found before the work, not after it."""
-    return [read_image(path, upright=True) for path in paths]
-
-
-def _tell(task: str, wanted: Wanted, picture: Picture, paths: Sequence[Path]) -> Iterator[Section]:
-    """The sections of a task, each printed as soon as it is there."""
-    for section in _measure(task, wanted, picture, paths):
+    Args:
+        sections: Measured as they are asked for.
+        about: What else is written: the machine, threads, what was shown.
+        out: JSON file, replaced if there; None writes nothing.
+        repetitions: Of every call; few are said to be few.
+    """
+    told = []
+    for section in sections:
+        if repetitions < FEW and section.ratios:
+            section.notes.append(f"medians of {repetitions}: too few for the ratios to mean much")
         say("\n".join(section.lines()))
-        yield section
-
-
-def _measure(
-    task: str, wanted: Wanted, picture: Picture, paths: Sequence[Path]
-) -> Iterator[Section]:
-    """The network itself, then its folder of pictures, then its start."""
-    say(f"\n{SETTINGS[task]['name']}: writing files ...")
-    with TemporaryDirectory(prefix="mnv2_dense-") as folder:
-        with _silence():
-            lineup = line_up(task, picture, Path(folder), wanted)
-        section = measure_network(lineup)
-        yield section
-        yield measure_files(lineup, find_best(lineup, section), paths)
-        yield measure_starts(lineup, paths[0])
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Without what the formats' own converters tell of their work."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    quiet: Any = StringIO()
-    try:
-        with warnings.catch_warnings(), redirect_stdout(quiet), redirect_stderr(quiet):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+        told.append(section.as_dict())
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(out, {**about, "sections": told})
+        say(f"wrote {out}")

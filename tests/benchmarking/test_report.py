@@ -1,6 +1,6 @@
 from mnv2_dense.benchmarking.interleaving import Timing
+from mnv2_dense.benchmarking.ratios import Ratio
 from mnv2_dense.benchmarking.report import Section
-from mnv2_dense.benchmarking.targets import Ratio
 
 SECTION = Section(
     "Title",

@@ -1,125 +1,52 @@
-import os
-import signal
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from mnv2_dense.benchmarking import rows, sections
-from mnv2_dense.benchmarking.lineup import Lineup
+from mnv2_dense.benchmarking.ratios import Ratio
 from mnv2_dense.benchmarking.report import Section
-from mnv2_dense.commands import benchmark
-from mnv2_dense.exporting import formats
-from tests.benchmarking.tiny_networks import TINY_SEGMENTER, Peer
-from tests.commands.tiny import read_json, run_tool
+from mnv2_dense.commands.benchmark import check_out, say_machine, tell
+from mnv2_dense.errors import UserError
+from tests.commands.tiny import read_json
 
 
-def _start(weights: Path, *_: object) -> tuple[float, bool]:
-    assert weights.is_file()
-    return 1.25, False
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """PyTorch's own, which a benchmark sets for the process."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(benchmark.SETTINGS, "segmentation", TINY_SEGMENTER)
-    monkeypatch.setattr(sections, "measure_startup", _start)
-    monkeypatch.setattr(rows, "build_deeplab", Peer)
-    monkeypatch.setattr(rows, "LARGER", 100)
-
-
-@pytest.mark.usefixtures("_tiny")
-def test_times_and_ratios_are_printed_and_written(
-    shapes_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_sections_are_shown_as_they_come_and_written_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(formats, "find_spec", {}.get)
     out = tmp_path / "new" / "figures.json"
-    options = ["--task", "segmentation", "--engines", "torch", "openvino", "--threads", 1]
-    pictures = shapes_set / "val2017"
-    outcome = run_tool(
-        "benchmark", "predict", *options, "--repetitions", 2, "--pictures", pictures, "--out", out
-    ).require_success()
-    assert "ours by torch, 64x64 / torchvision, 64x64" in outcome.out
-    assert "at most 0.35" in outcome.out
-    assert "torch: 1.25 s, without importing torch" in outcome.out
-    assert "left out: openvino: needs onnx, which is not installed" in outcome.out
-    assert "medians of 2: too few" in outcome.out
-    assert f"wrote {out}" in outcome.out
+    shown = []
+
+    def measure() -> Iterator[Section]:
+        yield Section("First", ratios=[Ratio("one / other", 2.0, 1.9)])
+        shown.append(capsys.readouterr().out)
+        yield Section("Second", notes=["no ratio"])
+
+    tell(measure(), {"threads": 3}, out, repetitions=9)
+    assert "First" in shown[0]
+    assert not shown[0].count("Second")
+    assert "medians of 9: too few for the ratios to mean much" in shown[0]
+    assert f"wrote {out}" in capsys.readouterr().out
     content = read_json(out)
-    assert content["threads"] == 1
-    assert content["machine"]["torch"] == torch.__version__.partition("+")[0]
-    network, folder, start = content["sections"]
-    assert network["times"]["ours by torch, 100x100"]["repetitions"] == 2
-    assert all(each["median_ms"] >= each["min_ms"] > 0 for each in network["times"].values())
-    assert folder["ratios"][0]["direction"] == "at least"
-    assert folder["title"] == "segmentation, 6 picture files"
-    assert start["times"] == {}
+    assert content["threads"] == 3
+    assert [each["title"] for each in content["sections"]] == ["First", "Second"]
+    assert content["sections"][1]["notes"] == ["no ratio"]
 
 
-@pytest.mark.usefixtures("_tiny")
-def test_nothing_is_left_behind_by_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(_lineup: Lineup) -> Section:
-        assert len(list(tmp_path.iterdir())) == 2  # drawn pictures, and files of the network
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-        return Section("not reached")
-
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("mnv2_dense.benchmarking.folder.PICTURES", 1)
-    monkeypatch.setattr(benchmark, "measure_network", stop)
-    options = ["--task", "segmentation", "--engines", "torch", "--threads", 1]
-    assert run_tool("benchmark", "predict", *options).code == 143
-    assert not list(tmp_path.iterdir())
+def test_enough_repetitions_need_no_note(capsys: pytest.CaptureFixture[str]) -> None:
+    tell([Section("First", ratios=[Ratio("one / other", 2.0, 1.9)])], {}, None, repetitions=10)
+    assert "too few" not in capsys.readouterr().out
 
 
-def test_a_picture_that_cannot_be_read_ends_it_before_the_work(tmp_path: Path) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    outcome = run_tool("benchmark", "predict", "--pictures", tmp_path)
-    assert outcome.code == 2
-    assert "broken.jpg: " in outcome.err
-    assert "writing files" not in outcome.out
+def test_figures_go_into_a_file(tmp_path: Path) -> None:
+    check_out(None)
+    check_out(tmp_path / "new" / "figures.json")
+    with pytest.raises(UserError, match="is a folder; give the name of a JSON file"):
+        check_out(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="no folder that can be written to"):
+        check_out(tmp_path / "file" / "figures.json")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--engines", "tensorrt"), "--engines: tensorrt is not known; allowed: onnx"),
-        (("--threads", 0), "--threads is at least 1, not 0"),
-        (("--repetitions", 0), "--repetitions is at least 1, not 0"),
-        (("--out", "."), "--out .: is a folder; give the name of a JSON file"),
-        (("--tflite", "none.tflite"), "--tflite none.tflite: no such file"),
-        (("--models", "none.onnx"), "none.onnx: no such checkpoint or exported model"),
-    ],
-)
-def test_mistakes(options: tuple[object, ...], message: str) -> None:
-    outcome = run_tool("benchmark", "predict", *options)
-    assert outcome.code == 2
-    assert message in outcome.err
-
-
-def test_a_model_of_another_input(trained_run: Path) -> None:
-    weights = trained_run / "checkpoints" / "best.ckpt"
-    outcome = run_tool("benchmark", "predict", "--models", weights)
-    assert outcome.code == 2
-    assert "is for detection of 64x64; timed are detection of 320 and segmentation" in outcome.err
-
-
-@pytest.mark.long
-def test_ssdlite_beside_its_peers(tmp_path: Path) -> None:
-    out = tmp_path / "figures.json"
-    options = ["--task", "detection", "--engines", "torch", "onnx", "--threads", 1]
-    run_tool("benchmark", "predict", *options, "--repetitions", 1, "--out", out).require_success()
-    network, _, start = read_json(out)["sections"]
-    assert {"torchvision, 0.3", "ONNX Runtime, network alone"} < network["times"].keys()
-    assert len(network["ratios"]) == 7
-    assert start["notes"][-2].endswith("without importing torch")
+def test_the_machine_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    machine = say_machine(2)
+    assert f"{machine['cores']} cores; 2 threads each" in capsys.readouterr().out

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mnv2_dense.benchmarking import rows
-from mnv2_dense.benchmarking.rows import (
+from mnv2_dense.benchmarking.prediction import rows
+from mnv2_dense.benchmarking.prediction.rows import (
     ALONE,
     EAGER,
     FOLDED,
@@ -20,8 +20,8 @@ from mnv2_dense.benchmarking.rows import (
     size_of,
     whole,
 )
-from mnv2_dense.benchmarking.subjects import Subject
-from tests.benchmarking.tiny_networks import PICTURE, Peer, lineup_of
+from mnv2_dense.benchmarking.prediction.subjects import Subject
+from tests.benchmarking.prediction.tiny_networks import PICTURE, Peer, lineup_of
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mnv2_dense.benchmarking import sections
 from mnv2_dense.benchmarking.interleaving import Timing
-from mnv2_dense.benchmarking.lineup import Lineup
-from mnv2_dense.benchmarking.report import Section
-from mnv2_dense.benchmarking.rows import whole
-from mnv2_dense.benchmarking.sections import (
+from mnv2_dense.benchmarking.prediction import sections
+from mnv2_dense.benchmarking.prediction.lineup import Lineup
+from mnv2_dense.benchmarking.prediction.rows import whole
+from mnv2_dense.benchmarking.prediction.sections import (
     find_best,
     measure_files,
     measure_network,
     measure_starts,
 )
-from mnv2_dense.benchmarking.subjects import Subject
-from tests.benchmarking.tiny_networks import PICTURE, lineup_of
+from mnv2_dense.benchmarking.prediction.subjects import Subject
+from mnv2_dense.benchmarking.report import Section
+from tests.benchmarking.prediction.tiny_networks import PICTURE, lineup_of
 
 
 @pytest.fixture
@@ -49,15 +49,12 @@ def _first(_: Lineup) -> Section:
     return Section("", notes=["first"])
 
 
-def test_few_repetitions_and_what_is_left_out_are_noted(
-    lineup: Lineup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_left_out_is_noted(lineup: Lineup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sections, "_measure_segmenter", _first)
     subject = replace(lineup.subject, left_out=["litert: not here"])
     few = measure_network(lineup._replace(subject=subject))
     assert few.notes == [
         "first",
-        "medians of 1: too few for the ratios to mean much",
         "left out: litert: not here",
     ]
     wanted = replace(lineup.wanted, repetitions=30)

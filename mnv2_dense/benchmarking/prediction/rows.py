@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnv2_dense.benchmarking.lineup import Lineup
-from mnv2_dense.benchmarking.peers import (
+from mnv2_dense.benchmarking.prediction.lineup import Lineup
+from mnv2_dense.benchmarking.prediction.peers import (
     bare_runtime_call,
     build_deeplab,
     build_ssdlite,
@@ -18,8 +18,8 @@ from mnv2_dense.benchmarking.peers import (
     ssdlite_call,
     tflite_call,
 )
-from mnv2_dense.benchmarking.random_weights import CANDIDATES
-from mnv2_dense.benchmarking.subjects import Subject
+from mnv2_dense.benchmarking.prediction.random_weights import CANDIDATES
+from mnv2_dense.benchmarking.prediction.subjects import Subject
 from mnv2_dense.drawing import Picture
 from mnv2_dense.prediction.network import DeployedDetector, deploy
 from mnv2_dense.prediction.predictor import Predictor

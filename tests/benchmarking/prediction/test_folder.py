@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv2_dense.benchmarking import folder
-from mnv2_dense.benchmarking.folder import (
+from mnv2_dense.benchmarking.prediction import folder
+from mnv2_dense.benchmarking.prediction.folder import (
     ONE_BY_ONE,
     ONE_THREAD,
     SIZE,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnv2_dense.benchmarking.peers import open_tflite
-from mnv2_dense.benchmarking.settings import SETTINGS
+from mnv2_dense.benchmarking.prediction.peers import open_tflite
+from mnv2_dense.benchmarking.prediction.settings import SETTINGS
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.loading import ENGINES, load
 from mnv2_dense.structures import ImageSize

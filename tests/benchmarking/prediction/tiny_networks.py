@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mnv2_dense.benchmarking.folder import draw_picture
-from mnv2_dense.benchmarking.lineup import Lineup
-from mnv2_dense.benchmarking.settings import DETECTOR, SEGMENTER
-from mnv2_dense.benchmarking.subjects import Subject
-from mnv2_dense.benchmarking.wanted import Wanted
+from mnv2_dense.benchmarking.prediction.folder import draw_picture
+from mnv2_dense.benchmarking.prediction.lineup import Lineup
+from mnv2_dense.benchmarking.prediction.settings import DETECTOR, SEGMENTER
+from mnv2_dense.benchmarking.prediction.subjects import Subject
+from mnv2_dense.benchmarking.prediction.wanted import Wanted
 
 PICTURE = draw_picture(120, 90)
 TINY_SEGMENTER: dict[str, Any] = {

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mnv2_dense.benchmarking.settings import SETTINGS
-from mnv2_dense.benchmarking.subjects import Opened, Subject, make_subject
-from mnv2_dense.benchmarking.wanted import Wanted
+from mnv2_dense.benchmarking.prediction.settings import SETTINGS
+from mnv2_dense.benchmarking.prediction.subjects import Opened, Subject, make_subject
+from mnv2_dense.benchmarking.prediction.wanted import Wanted
 from mnv2_dense.drawing import Picture
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.loading import ENGINES

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from mnv2_dense.benchmarking import wanted
-from mnv2_dense.benchmarking.subjects import Subject
-from mnv2_dense.benchmarking.wanted import Wanted, check
+from mnv2_dense.benchmarking.prediction import wanted
+from mnv2_dense.benchmarking.prediction.subjects import Subject
+from mnv2_dense.benchmarking.prediction.wanted import Wanted, check
 from mnv2_dense.errors import UserError
-from tests.benchmarking.tiny_networks import TINY_SEGMENTER
+from tests.benchmarking.prediction.tiny_networks import TINY_SEGMENTER
 
 
 def test_a_task_is_one_or_both() -> None:

@@ -14,9 +14,9 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteClassificationHead, SSDLiteHead
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 
-from mnv2_dense.benchmarking.random_weights import fit_norms, set_candidates
-from mnv2_dense.benchmarking.settings import DETECTED
-from mnv2_dense.benchmarking.subjects import Subject, as_batch
+from mnv2_dense.benchmarking.prediction.random_weights import fit_norms, set_candidates
+from mnv2_dense.benchmarking.prediction.settings import DETECTED
+from mnv2_dense.benchmarking.prediction.subjects import Subject, as_batch
 from mnv2_dense.drawing import Picture
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize

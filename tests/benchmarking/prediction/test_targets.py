@@ -1,14 +1,12 @@
 from dataclasses import replace
-from typing import Literal
 from unittest.mock import ANY
 
 import pytest
 
-from mnv2_dense.benchmarking.folder import ONE_BY_ONE, ONE_THREAD, WHOLE
 from mnv2_dense.benchmarking.interleaving import Timing
-from mnv2_dense.benchmarking.rows import ALONE, EAGER, FOLDED, TFLITE, inside, whole
-from mnv2_dense.benchmarking.targets import (
-    Ratio,
+from mnv2_dense.benchmarking.prediction.folder import ONE_BY_ONE, ONE_THREAD, WHOLE
+from mnv2_dense.benchmarking.prediction.rows import ALONE, EAGER, FOLDED, TFLITE, inside, whole
+from mnv2_dense.benchmarking.prediction.targets import (
     best_engine,
     detector_ratios,
     folder_ratios,
@@ -98,22 +96,6 @@ def test_a_folder_is_to_be_faster(folder: float, met: bool) -> None:
     assert most.value == pytest.approx(2.5)  # each of two threads does half of the 800
     del timings[ONE_THREAD]
     assert folder_ratios(timings, "torch", threads=2) == [replace(ratio, name=ANY)]
-
-
-@pytest.mark.parametrize(
-    ("value", "direction", "met"),
-    [
-        (0.4, "at most", True),
-        (0.401, "at most", False),
-        (0.4, "at least", True),
-        (0.399, "at least", False),
-    ],
-)
-def test_at_the_target_itself_it_is_reached(
-    value: float, direction: Literal["at most", "at least"], met: bool
-) -> None:
-    assert Ratio("one / other", value, 1.0, 0.4, direction).met is met
-    assert Ratio("one / other", value, 1.0, None, direction).met is None
 
 
 def test_ratios_are_those_of_medians_and_of_the_fastest() -> None:

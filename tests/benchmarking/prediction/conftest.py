@@ -1,7 +1,7 @@
 import pytest
 
-from mnv2_dense.benchmarking.subjects import Subject, make_subject
-from tests.benchmarking.tiny_networks import PICTURE, TINY_DETECTOR, TINY_SEGMENTER
+from mnv2_dense.benchmarking.prediction.subjects import Subject, make_subject
+from tests.benchmarking.prediction.tiny_networks import PICTURE, TINY_DETECTOR, TINY_SEGMENTER
 
 
 @pytest.fixture(scope="session")

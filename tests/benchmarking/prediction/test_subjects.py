@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from mnv2_dense.benchmarking.random_weights import CANDIDATES, MIXED
-from mnv2_dense.benchmarking.subjects import Subject, make_subject
+from mnv2_dense.benchmarking.prediction.random_weights import CANDIDATES, MIXED
+from mnv2_dense.benchmarking.prediction.subjects import Subject, make_subject
 from mnv2_dense.exporting import formats
 from mnv2_dense.ops.resize import resize_map
 from mnv2_dense.prediction.network import DeployedDetector
 from mnv2_dense.prediction.preparing import prepare_picture
 from mnv2_dense.prediction.results import DetectionResult, SegmentationResult
 from mnv2_dense.structures import ImageSize
-from tests.benchmarking.tiny_networks import PICTURE, TINY_SEGMENTER
+from tests.benchmarking.prediction.tiny_networks import PICTURE, TINY_SEGMENTER
 
 ENGINES = ("onnx", "torch")
 

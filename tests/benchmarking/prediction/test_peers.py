@@ -11,8 +11,8 @@ from torch import nn
 from torchvision.models.detection.ssd import SSD
 from torchvision.models.segmentation import DeepLabV3_MobileNet_V3_Large_Weights
 
-from mnv2_dense.benchmarking.folder import draw_picture
-from mnv2_dense.benchmarking.peers import (
+from mnv2_dense.benchmarking.prediction.folder import draw_picture
+from mnv2_dense.benchmarking.prediction.peers import (
     SEGMENTED_SIZE,
     bare_runtime_call,
     build_ssdlite,
@@ -21,12 +21,12 @@ from mnv2_dense.benchmarking.peers import (
     ssdlite_call,
     tflite_call,
 )
-from mnv2_dense.benchmarking.random_weights import CANDIDATES
-from mnv2_dense.benchmarking.subjects import Subject
+from mnv2_dense.benchmarking.prediction.random_weights import CANDIDATES
+from mnv2_dense.benchmarking.prediction.subjects import Subject
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.preparing import prepare_picture
 from mnv2_dense.structures import ImageSize
-from tests.benchmarking.tiny_networks import PICTURE, Peer
+from tests.benchmarking.prediction.tiny_networks import PICTURE, Peer
 
 SHOWN = draw_picture(500, 375)
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mnv2_dense.benchmarking.random_weights import fit_norms, set_candidates, set_mixture
-from mnv2_dense.benchmarking.settings import DETECTED
+from mnv2_dense.benchmarking.prediction.random_weights import fit_norms, set_candidates, set_mixture
+from mnv2_dense.benchmarking.prediction.settings import DETECTED
 from mnv2_dense.builders import Task, build_task
 from mnv2_dense.config.loader import parse_config
 from mnv2_dense.config.schema import Config, DetectionConfig

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mnv2_dense.benchmarking import startup
-from mnv2_dense.benchmarking.startup import measure_startup
-from mnv2_dense.benchmarking.subjects import Subject
+from mnv2_dense.benchmarking.prediction import startup
+from mnv2_dense.benchmarking.prediction.startup import measure_startup
+from mnv2_dense.benchmarking.prediction.subjects import Subject
 from mnv2_dense.errors import UserError
-from tests.benchmarking.tiny_networks import PICTURE
+from tests.benchmarking.prediction.tiny_networks import PICTURE
 
 IMPORT = 0.3
 PACKAGE = f"""

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnv2_dense.benchmarking.random_weights import (
+from mnv2_dense.benchmarking.prediction.random_weights import (
     fit_candidates,
     fit_norms,
     set_candidates,

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mnv2_dense.benchmarking.folder import measure_folder
 from mnv2_dense.benchmarking.interleaving import Timing, measure
-from mnv2_dense.benchmarking.lineup import Lineup
-from mnv2_dense.benchmarking.random_weights import CANDIDATES, MIXED
-from mnv2_dense.benchmarking.report import Section
-from mnv2_dense.benchmarking.rows import (
+from mnv2_dense.benchmarking.prediction.folder import measure_folder
+from mnv2_dense.benchmarking.prediction.lineup import Lineup
+from mnv2_dense.benchmarking.prediction.random_weights import CANDIDATES, MIXED
+from mnv2_dense.benchmarking.prediction.rows import (
     THRESHOLDS,
     Calls,
     detector_rows,
@@ -18,30 +17,25 @@ from mnv2_dense.benchmarking.rows import (
     shown_pictures,
     size_of,
 )
-from mnv2_dense.benchmarking.startup import PROCESSES, measure_startup
-from mnv2_dense.benchmarking.targets import (
+from mnv2_dense.benchmarking.prediction.startup import PROCESSES, measure_startup
+from mnv2_dense.benchmarking.prediction.targets import (
     best_engine,
     detector_ratios,
     folder_ratios,
     segmenter_ratios,
 )
-from mnv2_dense.benchmarking.wanted import Wanted
+from mnv2_dense.benchmarking.prediction.wanted import Wanted
+from mnv2_dense.benchmarking.report import Section
 from mnv2_dense.prediction.loading import ENGINES, load
 
 FOLDER_REPETITIONS = 5
 """At most: a folder takes seconds."""
-FEW = 10
-"""Repetitions below which medians say little."""
 
 
 def measure_network(lineup: Lineup) -> Section:
     """One interleaved run of a network and its peers."""
     detects = lineup.subject.manifest.task == "detection"
     section = _measure_detector(lineup) if detects else _measure_segmenter(lineup)
-    if lineup.wanted.repetitions < FEW:
-        section.notes.append(
-            f"medians of {lineup.wanted.repetitions}: too few for the ratios to mean much"
-        )
     section.notes += [f"left out: {reason}" for reason in lineup.subject.left_out]
     return section
 

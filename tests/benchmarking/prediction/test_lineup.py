@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from mnv2_dense.benchmarking import lineup
-from mnv2_dense.benchmarking.lineup import line_up
-from mnv2_dense.benchmarking.subjects import Subject
-from mnv2_dense.benchmarking.wanted import Wanted
+from mnv2_dense.benchmarking.prediction import lineup
+from mnv2_dense.benchmarking.prediction.lineup import line_up
+from mnv2_dense.benchmarking.prediction.subjects import Subject
+from mnv2_dense.benchmarking.prediction.wanted import Wanted
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting import formats
-from tests.benchmarking.tiny_networks import PICTURE, TINY_SEGMENTER
+from tests.benchmarking.prediction.tiny_networks import PICTURE, TINY_SEGMENTER
 
 
 @pytest.fixture(autouse=True)

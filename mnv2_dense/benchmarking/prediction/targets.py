@@ -1,12 +1,9 @@
 """Ratios of what was timed, beside what they should be."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
-from mnv2_dense.benchmarking.folder import ONE_BY_ONE, ONE_THREAD, WHOLE
-from mnv2_dense.benchmarking.interleaving import Timing
-from mnv2_dense.benchmarking.rows import (
+from mnv2_dense.benchmarking.prediction.folder import ONE_BY_ONE, ONE_THREAD, WHOLE
+from mnv2_dense.benchmarking.prediction.rows import (
     ALONE,
     EAGER,
     FOLDED,
@@ -16,36 +13,7 @@ from mnv2_dense.benchmarking.rows import (
     inside,
     whole,
 )
-
-Timings = Mapping[str, Timing]
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """One line of the table.
-
-    Attributes:
-        name: What was divided by what.
-        value: Of the medians.
-        best: The same of each call's fastest.
-        target: What it should be; None where nothing is asked.
-        direction: Whether the target is the most or the least.
-    """
-
-    name: str
-    value: float
-    best: float
-    target: float | None = None
-    direction: Literal["at most", "at least"] = "at most"
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the medians' ratio reaches the target."""
-        if self.target is None:
-            return None
-        return (
-            self.value <= self.target if self.direction == "at most" else self.value >= self.target
-        )
+from mnv2_dense.benchmarking.ratios import Ratio, Timings, divide
 
 
 def best_engine(timings: Timings, setting: object, engines: list[str]) -> str:
@@ -60,11 +28,11 @@ def detector_ratios(timings: Timings, engines: list[str], threads: int) -> list[
         best = best_engine(timings, threshold, engines)
         ours = whole(best, threshold)
         peer = 0.45 if threads == 1 else 0.40
-        found.append(_divide(timings, ours, f"{TORCHVISION}, {threshold}", peer))
+        found.append(divide(timings, ours, f"{TORCHVISION}, {threshold}", peer))
         if ALONE in timings:
-            found.append(_divide(timings, ours, ALONE, 1.25))
+            found.append(divide(timings, ours, ALONE, 1.25))
             found.append(_decoding_share(timings, threshold, share))
-    return [*found, _divide(timings, FOLDED, EAGER, 0.70)]
+    return [*found, divide(timings, FOLDED, EAGER, 0.70)]
 
 
 def segmenter_ratios(
@@ -82,12 +50,12 @@ def segmenter_ratios(
     for size, asked in zip(sizes, (True, False), strict=False):
         ours = whole(best_engine(timings, size, engines), size)
         best = whole(best_engine(timings, size, [*engines, *models]), size)
-        found.append(_divide(timings, ours, f"{TORCHVISION}, {size}", 0.35 if asked else None))
-        found.append(_divide(timings, ours, f"{TORCHVISION} by max(1), {size}", None))
+        found.append(divide(timings, ours, f"{TORCHVISION}, {size}", 0.35 if asked else None))
+        found.append(divide(timings, ours, f"{TORCHVISION} by max(1), {size}", None))
         for call, peer, target in ((best, TFLITE, 1.0), (ours, ALONE, 1.25)):
             if peer in timings:
-                found.append(_divide(timings, call, peer, target if asked else None))
-    return [*found, _divide(timings, FOLDED, EAGER, 0.70)]
+                found.append(divide(timings, call, peer, target if asked else None))
+    return [*found, divide(timings, FOLDED, EAGER, 0.70)]
 
 
 def folder_ratios(timings: Timings, engine: str, threads: int) -> list[Ratio]:
@@ -96,11 +64,11 @@ def folder_ratios(timings: Timings, engine: str, threads: int) -> list[Ratio]:
     The second line is what bounds the first: `threads` threads that never wait for each other.
     """
     name = f"pictures per second by {engine}: {WHOLE} / {ONE_BY_ONE}"
-    ratio = _divide(timings, ONE_BY_ONE, WHOLE, None)
+    ratio = divide(timings, ONE_BY_ONE, WHOLE, None)
     target = 1.6 if threads > 1 else None  # One thread has nothing to share.
     ratios = [Ratio(name, ratio.value, ratio.best, target, "at least")]
     if ONE_THREAD in timings:
-        most = _divide(timings, ONE_BY_ONE, ONE_THREAD, None)
+        most = divide(timings, ONE_BY_ONE, ONE_THREAD, None)
         bound = f"the same, if {threads} threads shared the work of one without any loss"
         ratios.append(Ratio(bound, threads * most.value, threads * most.best))
     return ratios
@@ -116,9 +84,3 @@ def _decoding_share(timings: Timings, threshold: float, target: float) -> Ratio:
         (file.best - alone.best) / call.best,
         target,
     )
-
-
-def _divide(timings: Timings, first: str, second: str, target: float | None) -> Ratio:
-    one, other = timings[first], timings[second]
-    name = f"{first} / {second}"
-    return Ratio(name, one.median / other.median, one.best / other.best, target)

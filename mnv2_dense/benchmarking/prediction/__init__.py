@@ -1,0 +1,1 @@
+"""Prediction: networks of ours with every engine, beside their peers."""
