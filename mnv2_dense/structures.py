@@ -52,6 +52,18 @@ class BoxTargets(NamedTuple):
     labels: Tensor
 
 
+class BatchTargets(NamedTuple):
+    """Ground truth of a batch, the boxes of one image after those of the other.
+
+    boxes [M, 4] xyxy pixels of the batch's images, labels [M] from 0, images [M] int64: the
+    position in the batch of each box's image.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    images: Tensor
+
+
 class Detections(NamedTuple):
     """Predictions for one image, best first.
 
@@ -77,13 +89,13 @@ class DetectionSample(NamedTuple):
 
 
 class DetectionBatch(NamedTuple):
-    """Samples of one step: images [B, 3, H, W] uint8, and one entry per image in each list.
+    """Samples of one step: images [B, 3, H, W] uint8, their boxes, and one entry per image each.
 
     `bad_images` says which pictures were to be in it and could not be read, and why.
     """
 
     images: Tensor
-    targets: list[BoxTargets]
+    targets: BatchTargets
     image_ids: list[int]
     original_sizes: list[ImageSize]
     bad_images: Sequence[str] = ()

@@ -164,6 +164,25 @@ def test_config_is_read_without_torch() -> None:
     assert heavy.strip() == ""
 
 
+@pytest.mark.parametrize("tool", ["train", "summary", "show_data", "fit_anchors", "evaluate"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["configs/ssdlite_coco.yaml", "input.hight=1"], 2)]
+)
+def test_commands_help_and_tell_mistakes_without_torch(
+    tool: str, arguments: list[str], code: int
+) -> None:
+    heavy = run_python(
+        "import runpy, sys\n"
+        f"sys.argv = ['tools/{tool}.py', *{arguments}]\n"
+        "try:\n"
+        f"    runpy.run_path('tools/{tool}.py', run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        f"    assert stop.code == {code}, stop.code\n"
+        "print('imported:', *{'torch', 'lightning', 'numpy', 'albumentations'} & set(sys.modules))"
+    )
+    assert heavy.endswith("imported:\n")
+
+
 def test_importing_the_package_reaches_for_no_network_and_warns_of_nothing() -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Does what the options ask for."""
+    from mnv2_dense.config.loader import check_file
+
+    check_file(options.config, options.overrides)
+
     from mnv2_dense.commands.fit_anchors import propose
 
     propose(options.config, options.overrides, ratios=options.ratios, report=options.json)

@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Does what the options ask for."""
+    from mnv2_dense.config.loader import check_file
+
+    check_file(options.source, options.overrides)
+
     from mnv2_dense.commands.show_data import show_data
 
     show_data(

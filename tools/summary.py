@@ -25,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Does what the options ask for."""
+    from mnv2_dense.config.loader import check_file
+
+    check_file(options.config, options.overrides)
+
     from mnv2_dense.commands.summary import summarize
 
     summarize(

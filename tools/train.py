@@ -60,6 +60,10 @@ def run(options: argparse.Namespace) -> None:
 
         print_config(options.config, options.overrides)
     else:
+        from mnv2_dense.config.loader import check_file
+
+        check_file(options.config, options.overrides)
+
         from mnv2_dense.commands.train import train
 
         train(

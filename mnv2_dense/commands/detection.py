@@ -12,7 +12,7 @@ from torchvision.ops import box_convert
 from typing_extensions import override
 
 from mnv2_dense.commands.column import Column, to_picture
-from mnv2_dense.detection.data import DetectionDataset
+from mnv2_dense.detection.data import DetectionDataset, join_targets
 from mnv2_dense.detection.draw import draw_detections, draw_targets
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.metrics import CocoDetectionMetric
@@ -45,7 +45,7 @@ class DetectionColumn(Column):
 
     @override
     def describe_batch(self, batch: DetectionBatch) -> str:
-        return f"{sum(len(targets.labels) for targets in batch.targets)} boxes"
+        return f"{len(batch.targets.labels)} boxes"
 
     @override
     def tables(self) -> list[str]:
@@ -80,8 +80,7 @@ class DetectionColumn(Column):
         transform = EvalTransform(self.size, self.task.card["config"]["input"]["resize"])
         resized = transform(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))[0]
         images = torch.from_numpy(resized).permute(2, 0, 1).unsqueeze(0)
-        nothing = BoxTargets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
-        batch = DetectionBatch(images, [nothing], [0], [size])
+        batch = DetectionBatch(images, join_targets([]), [0], [size])
         with torch.inference_mode():
             return self.task.predict_step(batch, 0)[0]
 

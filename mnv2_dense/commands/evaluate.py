@@ -16,7 +16,7 @@ from mnv2_dense.commands.fitting import tell_lost_loader
 from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.pictures import write_pictures
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
-from mnv2_dense.config.loader import load_config, to_yaml
+from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_config, to_yaml
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.errors import UserError
@@ -111,7 +111,7 @@ def _open(
     source: Path, overrides: Sequence[str], weights: Path | None
 ) -> tuple[Config, Task, Index]:
     """Config, task with its weights, and validation data of a checkpoint or a config."""
-    if source.suffix not in (".yaml", ".yml"):
+    if source.suffix not in CONFIG_SUFFIXES:
         if weights is not None:
             raise UserError(f"--weights {weights} goes with a config; {source} has its own weights")
         config, categories, task = open_checkpoint(source, overrides)

@@ -15,7 +15,7 @@ from mnv2_dense.commands.detection import DetectionColumn
 from mnv2_dense.commands.outputs import free_name
 from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
-from mnv2_dense.config.loader import load_config
+from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_config
 from mnv2_dense.config.schema import Config, DetectionConfig
 from mnv2_dense.drawing import Picture, add_title, grid
 from mnv2_dense.errors import UserError
@@ -56,7 +56,7 @@ def show_data(
             such image.
     """
     quiet_lightning()
-    read = load_config if source.suffix in (".yaml", ".yml") else stored_config
+    read = load_config if source.suffix in CONFIG_SUFFIXES else stored_config
     config = read(source, overrides)
     out = out or free_name(Path(f"{config.name}-{split}.png"))
     _check_free(out)

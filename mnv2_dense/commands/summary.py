@@ -12,7 +12,7 @@ from mnv2_dense.builders import build_network, count_classes
 from mnv2_dense.builders.backbones import build_classifier
 from mnv2_dense.builders.opening import check_same_classes, parse_card, read_card
 from mnv2_dense.builders.parts import input_size
-from mnv2_dense.config.loader import load_config
+from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_config
 from mnv2_dense.config.schema import Config
 from mnv2_dense.detection.network import Detector
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
@@ -55,7 +55,7 @@ def summarize(
 
 def _read(path: Path, overrides: Sequence[str]) -> tuple[Config, int | None]:
     """A config, or that in a checkpoint, which has a count of classes of its own."""
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in CONFIG_SUFFIXES:
         return load_config(path, overrides), None
     stored, categories = read_card(read_checkpoint(path), path)
     config = parse_card(stored, path, overrides)

@@ -27,7 +27,7 @@ from mnv2_dense.commands.resuming import Resumed, find_checkpoint
 from mnv2_dense.commands.same_run import check_resumable, describe_run
 from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
 from mnv2_dense.commands.trial import try_once
-from mnv2_dense.config.loader import load_config, to_yaml
+from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_config, to_yaml
 from mnv2_dense.config.schema import Config
 from mnv2_dense.errors import UserError
 from mnv2_dense.shapes.dataset import generate
@@ -90,7 +90,7 @@ def _open(
     """The config, and the checkpoint whose weights the network begins with."""
     if weights is not None and resume is not None:
         raise UserError("--weights begins a run and --resume goes on with one; give one of them")
-    if source.suffix in (".yaml", ".yml"):
+    if source.suffix in CONFIG_SUFFIXES:
         return load_config(source, overrides), weights
     if weights is not None or resume is not None:
         raise UserError(

@@ -35,11 +35,15 @@ def section_at(model: type[Section], path: tuple[str, ...]) -> type[Section]:
     return model
 
 
-@cache
 def key_schema(section: type[Section], key: str) -> JsonSchema:
     """Returns the JSON Schema of one key that is not a section."""
+    return _key_schemas(section)[key]
+
+
+@cache
+def _key_schemas(section: type[Section]) -> Mapping[str, JsonSchema]:
     properties: Mapping[str, JsonSchema] = section.model_json_schema()["properties"]
-    return properties[key]
+    return properties
 
 
 def unknown_key(model: type[Section], path: tuple[str, ...]) -> str:

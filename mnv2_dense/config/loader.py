@@ -23,6 +23,7 @@ from mnv2_dense.quoting import quote
 from mnv2_dense.small_files import read_start
 
 MAX_FILE_BYTES = 100_000
+CONFIG_SUFFIXES = (".yaml", ".yml")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -35,6 +36,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
             begins with the file's name and names every mistake.
     """
     return _with_overrides(_read(path), overrides)
+
+
+def check_file(source: Path, overrides: Sequence[str]) -> None:
+    """Refuses a config file with mistakes before torch is imported, which takes seconds.
+
+    A source that is no config file, as a checkpoint, is left to the one who opens it.
+
+    Raises:
+        UserError: See `load_config`.
+    """
+    if source.suffix in CONFIG_SUFFIXES:
+        load_config(source, overrides)
 
 
 def _with_overrides(given: Given, overrides: Sequence[str]) -> Config:

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-BOX_SCALES = (10.0, 10.0, 5.0, 5.0)
+CENTER_SCALE, SIZE_SCALE = 10.0, 5.0
+BOX_SCALES = (CENTER_SCALE, CENTER_SCALE, SIZE_SCALE, SIZE_SCALE)
 """Factors on the deltas of cx, cy, w, h (TF release: 10, 10, 5, 5)."""
 
 MAX_LOG_SIZE = math.log(1000.0)
@@ -22,12 +23,12 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     """
     center = (boxes[..., :2] - anchors[..., :2]) / anchors[..., 2:]
     size = torch.log(boxes[..., 2:] / anchors[..., 2:])
-    return torch.cat([center, size], dim=-1) * boxes.new_tensor(BOX_SCALES)
+    return torch.cat([center * CENTER_SCALE, size * SIZE_SCALE], dim=-1)
 
 
 def decode_boxes(box_deltas: Tensor, anchors: Tensor) -> Tensor:
     """Boxes [..., 4] as (cx, cy, w, h) in the anchors' unit; the inverse of `encode_boxes`."""
-    deltas = box_deltas / box_deltas.new_tensor(BOX_SCALES)
-    center = deltas[..., :2] * anchors[..., 2:] + anchors[..., :2]
-    size = torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SIZE)) * anchors[..., 2:]
+    center = box_deltas[..., :2] / CENTER_SCALE * anchors[..., 2:] + anchors[..., :2]
+    log_size = (box_deltas[..., 2:] / SIZE_SCALE).clamp(max=MAX_LOG_SIZE)
+    size = torch.exp(log_size) * anchors[..., 2:]
     return torch.cat([center, size], dim=-1)

@@ -1,21 +1,18 @@
 """Pictures and boxes as samples and batches of the detector."""
 
 from collections.abc import Sequence
-from multiprocessing.reduction import ForkingPickler
-from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import override
 
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.transforms import DetectionTransform
 from mnv2_dense.structures import (
+    BatchTargets,
     BoxTargets,
     DetectionBatch,
     DetectionSample,
-    ImageSize,
     SampleKey,
 )
 from mnv2_dense.training.sampling import sample_seed
@@ -64,41 +61,24 @@ class DetectionDataset(Dataset[DetectionSample]):
 
 def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
     """The batch of the samples, in their order; of none, one without pixels."""
-    if not samples:
-        return DetectionBatch(torch.zeros((0, 3, 0, 0), dtype=torch.uint8), [], [], [])
+    images = [sample.image for sample in samples]
     return DetectionBatch(
-        images=torch.stack([sample.image for sample in samples]),
-        targets=[sample.targets for sample in samples],
+        images=torch.stack(images) if images else torch.zeros((0, 3, 0, 0), dtype=torch.uint8),
+        targets=join_targets([sample.targets for sample in samples]),
         image_ids=[sample.image_id for sample in samples],
         original_sizes=[sample.original_size for sample in samples],
     )
 
 
-def _pack_batch(batch: DetectionBatch) -> tuple[Any, ...]:
-    """Sends a batch between processes with 3 tensors instead of 2 per image.
+def join_targets(targets: Sequence[BoxTargets]) -> BatchTargets:
+    """The targets of all images of a batch in three tensors.
 
-    Every tensor costs an open file on the way: batches of some hundred images would run out.
+    Every tensor costs an open file on its way from a loader process, and a copy to a GPU.
     """
-    counts = [len(targets.labels) for targets in batch.targets]
-    boxes = torch.cat([torch.zeros(0, 4), *(targets.boxes for targets in batch.targets)])
-    none = torch.zeros(0, dtype=torch.int64)
-    labels = torch.cat([none, *(targets.labels for targets in batch.targets)])
-    rest = (batch.image_ids, batch.original_sizes, batch.bad_images)
-    return _unpack_batch, (batch.images, boxes, labels, counts, *rest)
-
-
-def _unpack_batch(
-    images: Tensor,
-    boxes: Tensor,
-    labels: Tensor,
-    counts: list[int],
-    image_ids: list[int],
-    original_sizes: list[ImageSize],
-    bad_images: Sequence[str],
-) -> DetectionBatch:
-    pairs = zip(boxes.split(counts), labels.split(counts), strict=True)
-    targets = [BoxTargets(*pair) for pair in pairs]
-    return DetectionBatch(images, targets, image_ids, original_sizes, bad_images)
-
-
-ForkingPickler.register(DetectionBatch, _pack_batch)
+    counts = torch.tensor([len(each.labels) for each in targets], dtype=torch.int64)
+    none = BoxTargets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    return BatchTargets(
+        boxes=torch.cat([none.boxes, *(each.boxes for each in targets)]),
+        labels=torch.cat([none.labels, *(each.labels for each in targets)]),
+        images=torch.repeat_interleave(counts),
+    )

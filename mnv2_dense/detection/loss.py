@@ -1,6 +1,5 @@
 """SSD's loss: classification with hard-negative mining or focal, and smooth L1."""
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from mnv2_dense.detection.matching import UNMATCHED, match_anchors
 from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.ops.boxes import center_to_corner, corner_to_center, size_scale
 from mnv2_dense.ops.processes import mean_over_processes
-from mnv2_dense.structures import BoxTargets, ImageSize
+from mnv2_dense.structures import BatchTargets, ImageSize
 
 Classification = Literal["softmax", "sigmoid", "focal"]
 BACKGROUND = 0
@@ -86,13 +85,14 @@ class SSDLoss(nn.Module):
         self.focal_gamma = focal_gamma
 
     def forward(
-        self, outputs: DetectorOutputs, targets: Sequence[BoxTargets], input_size: ImageSize
+        self, outputs: DetectorOutputs, targets: BatchTargets, input_size: ImageSize
     ) -> LossTerms:
         """Loss of a batch; target boxes are xyxy pixels of the network's input."""
         # Half precision cannot hold a sum over thousands of anchors.
         kind = torch.promote_types(outputs.class_logits.dtype, torch.float32)
         outputs = DetectorOutputs(*(tensor.to(kind) for tensor in outputs))
-        slots, delta_targets = self.assign(outputs.anchors, targets, input_size)
+        num_images = len(outputs.class_logits)
+        slots, delta_targets = self.assign(outputs.anchors, targets, num_images, input_size)
         anchor_losses = self.classify(outputs.class_logits, slots)
         positive = slots != BACKGROUND
         if self.classification == "focal":
@@ -113,35 +113,32 @@ class SSDLoss(nn.Module):
         return mean_over_processes(count, least=1) if self.training else count.clamp(min=1)
 
     def assign(
-        self, anchors: Tensor, targets: Sequence[BoxTargets], input_size: ImageSize
+        self, anchors: Tensor, targets: BatchTargets, num_images: int, input_size: ImageSize
     ) -> tuple[Tensor, Tensor]:
         """Target slots [B, A] int64 (0 is background) and box deltas [B, A, 4] (0 on negatives)."""
-        pairs = [self._assign_image(anchors, target, input_size) for target in targets]
-        slots, deltas = zip(*pairs, strict=True)
-        return torch.stack(slots), torch.stack(deltas)
-
-    def _assign_image(
-        self, anchors: Tensor, target: BoxTargets, input_size: ImageSize
-    ) -> tuple[Tensor, Tensor]:
-        boxes = target.boxes / size_scale(input_size, target.boxes)
+        if not len(targets.boxes):
+            slots = targets.labels.new_full((num_images, len(anchors)), BACKGROUND)
+            return slots, anchors.new_zeros(num_images, *anchors.shape)
+        boxes = targets.boxes / size_scale(input_size, targets.boxes)
         matches = match_anchors(
             boxes,
+            targets.images,
+            num_images,
             center_to_corner(anchors),
             match_iou_threshold=self.match_iou_threshold,
             force_match=self.force_match,
         )
-        slots = torch.full_like(matches, BACKGROUND)
-        deltas = torch.zeros_like(anchors)
         positive = matches != UNMATCHED
-        chosen = matches[positive]
-        slots[positive] = target.labels[chosen] + 1
-        deltas[positive] = encode_boxes(corner_to_center(boxes[chosen]), anchors[positive])
-        return slots, deltas
+        chosen = matches.clamp(min=0)  # The first box, where there is none: not used.
+        slots = torch.where(positive, targets.labels[chosen] + 1, BACKGROUND)
+        deltas = encode_boxes(corner_to_center(boxes)[chosen], anchors)
+        return slots, deltas.where(positive[..., None], 0.0)
 
     def classify(self, class_logits: Tensor, slots: Tensor) -> Tensor:
         """Classification loss [B, A] of each anchor, unweighted."""
         if self.classification == "softmax":
-            return F.cross_entropy(class_logits.transpose(1, 2), slots, reduction="none")
+            flat = F.cross_entropy(class_logits.flatten(0, 1), slots.flatten(), reduction="none")
+            return flat.view_as(slots)
         one_hot = F.one_hot(slots, class_logits.shape[-1]).to(class_logits.dtype)
         if self.classification == "sigmoid":
             losses = F.binary_cross_entropy_with_logits(class_logits, one_hot, reduction="none")
@@ -157,14 +154,12 @@ class SSDLoss(nn.Module):
         """Mask [B, A] of the anchors that are trained on: positives and hardest negatives."""
         candidate = self._distinct(losses, outputs)
         ranked = losses.masked_fill(~candidate, -torch.inf)
-        rank = ranked.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        candidate &= rank < self.max_examples_per_image
+        candidate &= _ranks(ranked) < self.max_examples_per_image
         positive = positive & candidate
         wanted = (positive.sum(dim=1) * self.negatives_per_positive).long()
         wanted = wanted.clamp(min=self.min_negatives_per_image)
         hardness = losses.masked_fill(~candidate | positive, -torch.inf)
-        order = hardness.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        negative = (order < wanted[:, None]) & candidate & ~positive
+        negative = (_ranks(hardness) < wanted[:, None]) & candidate & ~positive
         return positive | negative
 
     def _distinct(self, losses: Tensor, outputs: DetectorOutputs) -> Tensor:
@@ -178,3 +173,10 @@ class SSDLoss(nn.Module):
         for row, image_boxes, image_losses in zip(mask, boxes, losses, strict=True):
             row[nms(image_boxes, image_losses, self.mining_nms_iou)] = True
         return mask
+
+
+def _ranks(losses: Tensor) -> Tensor:
+    """Place [B, A] of every loss in its row, the highest first; equal ones in their order."""
+    order = losses.argsort(dim=1, descending=True, stable=True)
+    places = torch.arange(losses.shape[1], device=losses.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)

@@ -20,7 +20,10 @@ def corner_to_center(boxes: Tensor) -> Tensor:
 
 def size_scale(size: ImageSize, like: Tensor) -> Tensor:
     """The factors [4] that turn boxes in shares of an image into xyxy pixels of `size`."""
-    return like.new_tensor([size.width, size.height, size.width, size.height])
+    # Filled in place: a tensor made of numbers is copied to a GPU, which is waited for.
+    factors = like.new_full((4,), size.height)
+    factors[0::2] = size.width
+    return factors
 
 
 def clip_to_image(boxes: Tensor, size: ImageSize) -> Tensor:

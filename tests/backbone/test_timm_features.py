@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mnv2_dense.backbone.timm_features import TimmFeatures, from_timm
 from mnv2_dense.builders import detection, segmentation
 from mnv2_dense.builders.backbones import build_backbone, build_classifier
+from mnv2_dense.detection.data import join_targets
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import BoxTargets, FeatureSpec, ImageSize
 from tests.commands import tiny
@@ -147,7 +148,7 @@ def test_a_detector_trains_on_it(name: str) -> None:
     assert [spec.stride for spec in network.backbone.specs] == [16, 32]
     targets = BoxTargets(torch.tensor([[8.0, 8.0, 40.0, 48.0]]), torch.tensor([1]))
     outputs = network(torch.randn(2, 3, 64, 64))
-    terms = detection.build_loss(config)(outputs, [targets] * 2, ImageSize(64, 64))
+    terms = detection.build_loss(config)(outputs, join_targets([targets] * 2), ImageSize(64, 64))
     require_gradients(network, terms.total)
     assert detection.coarsest_stride(config) == 32 * 4
 

@@ -18,6 +18,7 @@ from mnv2_dense.builders.detection import (
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.detection.data import join_targets
 from mnv2_dense.detection.network import Detector, DetectorOutputs
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
@@ -149,12 +150,13 @@ def test_a_level_of_stride_8_trains_and_decodes() -> None:
     network = build_network(config, 2).train()
     outputs = network(torch.rand(2, 3, *size))
     small = BoxTargets(torch.tensor([[50.0, 50.0, 56.0, 56.0]]), torch.tensor([1]))
-    slots, _ = build_loss(config).assign(outputs.anchors, [small, small], size)
+    targets = join_targets([small, small])
+    slots, _ = build_loss(config).assign(outputs.anchors, targets, 2, size)
     finest = 3 * (160 // 8) * (224 // 8)
     positive = slots[0].nonzero()
     assert len(positive) > 0
     assert positive.max() < finest, "a box of 6 pixels is learnt on the finest level"
-    build_loss(config)(outputs, [small, small], size).total.backward()
+    build_loss(config)(outputs, targets, size).total.backward()
     for branch in (network.head.class_branches[0], network.head.box_branches[0]):
         gradients = [parameter.grad for parameter in branch.parameters()]
         assert any(each is not None and each.any() for each in gradients)

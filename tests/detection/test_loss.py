@@ -10,6 +10,7 @@ from torchvision.ops import nms, sigmoid_focal_loss
 
 from mnv2_dense.detection.anchors import AnchorGenerator
 from mnv2_dense.detection.coding import decode_boxes, encode_boxes
+from mnv2_dense.detection.data import join_targets
 from mnv2_dense.detection.loss import Classification, LossTerms, SSDLoss
 from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.ops.boxes import center_to_corner
@@ -38,6 +39,7 @@ SCENES = [
     NOTHING,
     boxes((10, 20, 30, 36), (10, 20, 31, 36), (0, 0, 96, 64), labels=(1, 1, 2)),
 ]
+FIRST, ALL_SCENES = join_targets(SCENES[:1]), join_targets(SCENES)
 
 
 def random_outputs(images: int, seed: int = 0) -> DetectorOutputs:
@@ -123,7 +125,7 @@ def slow_loss(
 def test_loss_equals_a_loop_over_anchors(kind: Classification, seed: int) -> None:
     outputs = random_outputs(3, seed)
     expected = slow_loss(kind, outputs, SCENES)
-    found = SSDLoss(classification=kind)(outputs, SCENES, SIZE)
+    found = SSDLoss(classification=kind)(outputs, ALL_SCENES, SIZE)
     torch.testing.assert_close(found.classification, expected.classification)
     torch.testing.assert_close(found.localization, expected.localization)
     fast = torch.autograd.grad(found.total, outputs[:2])
@@ -139,7 +141,7 @@ def test_near_copies_count_once_where_an_nms_is_asked_for(
     outputs = random_outputs(3)
     loss = SSDLoss(classification=kind, mining_nms_iou=nms_iou)
     expected = slow_loss(kind, outputs, SCENES, nms_iou)
-    found = loss(outputs, SCENES, SIZE)
+    found = loss(outputs, ALL_SCENES, SIZE)
     torch.testing.assert_close(found, expected)
 
 
@@ -162,11 +164,11 @@ def test_mining_nms_does_not_mix_images() -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_batch_is_the_sum_of_its_images_over_all_matches(kind: Classification) -> None:
     outputs, loss = random_outputs(3), SSDLoss(classification=kind)
-    together = loss(outputs, SCENES, SIZE)
+    together = loss(outputs, ALL_SCENES, SIZE)
     sums, matches = torch.zeros(2), 0
     for index, scene in enumerate(SCENES):
-        alone = loss(single(outputs, index), [scene], SIZE)
-        slots, _ = loss.assign(outputs.anchors, [scene], SIZE)
+        alone = loss(single(outputs, index), join_targets([scene]), SIZE)
+        slots, _ = loss.assign(outputs.anchors, join_targets([scene]), 1, SIZE)
         count = int((slots > 0).sum())
         sums += torch.stack(alone) * max(count, 1)
         matches += count
@@ -239,11 +241,11 @@ def test_equal_losses_are_settled_by_order() -> None:
 def test_a_dropped_positive_still_counts_as_a_match() -> None:
     """The release divides by the matches, not by the examples that mining left."""
     outputs = random_outputs(1)
-    every = SSDLoss()(outputs, SCENES[:1], SIZE)
+    every = SSDLoss()(outputs, FIRST, SIZE)
     none = SSDLoss(max_examples_per_image=1, min_negatives_per_image=1)
-    slots, _ = none.assign(outputs.anchors, SCENES[:1], SIZE)
+    slots, _ = none.assign(outputs.anchors, FIRST, 1, SIZE)
     losses = none.classify(outputs.class_logits, slots)
-    found = none(outputs, SCENES[:1], SIZE)
+    found = none(outputs, FIRST, SIZE)
     torch.testing.assert_close(found.classification, losses.max() / (slots > 0).sum())
     assert found.localization < every.localization
 
@@ -257,7 +259,9 @@ def test_assignment_by_hand() -> None:
     number = (1 * 6 + 2) * 3
     x1, y1, x2, y2 = (center_to_corner(anchors[number]) * torch.tensor([96, 64, 96, 64])).tolist()
     box = (x1 + 0.8, y1, x2 + 0.8, y2)  # the side is 0.1 * 64 pixels
-    slots, deltas = SSDLoss().assign(anchors, [boxes(box, labels=(2,)), NOTHING], SIZE)
+    slots, deltas = SSDLoss().assign(
+        anchors, join_targets([boxes(box, labels=(2,)), NOTHING]), 2, SIZE
+    )
     assert slots[0, number] == 3
     torch.testing.assert_close(
         deltas[0, number], torch.tensor([10 * 0.8 / 6.4, 0, 0, 0]), rtol=1e-4, atol=1e-4
@@ -270,10 +274,10 @@ def test_assignment_by_hand() -> None:
 def test_threshold_and_forcing_reach_the_matching() -> None:
     anchors = all_anchors()
     tiny = boxes((40, 30, 42, 32))
-    assert (SSDLoss().assign(anchors, [tiny], SIZE)[0] > 0).sum() == 1
-    assert not SSDLoss(force_match=False).assign(anchors, [tiny], SIZE)[0].any()
+    assert (SSDLoss().assign(anchors, join_targets([tiny]), 1, SIZE)[0] > 0).sum() == 1
+    assert not SSDLoss(force_match=False).assign(anchors, join_targets([tiny]), 1, SIZE)[0].any()
     few, many = (
-        (SSDLoss(match_iou_threshold=t).assign(anchors, SCENES[:1], SIZE)[0] > 0).sum()
+        (SSDLoss(match_iou_threshold=t).assign(anchors, FIRST, 1, SIZE)[0] > 0).sum()
         for t in (0.7, 0.3)
     )
     assert few < many
@@ -285,7 +289,7 @@ def test_threshold_and_forcing_reach_the_matching() -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_no_box_in_the_whole_batch(kind: Classification) -> None:
     outputs = random_outputs(2)
-    terms = SSDLoss(classification=kind)(outputs, [NOTHING, NOTHING], SIZE)
+    terms = SSDLoss(classification=kind)(outputs, join_targets([NOTHING, NOTHING]), SIZE)
     assert terms.localization == 0
     assert 0 < terms.classification < 1000
     terms.total.backward()
@@ -299,19 +303,19 @@ def test_no_box_in_the_whole_batch(kind: Classification) -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_perfect_predictions_cost_nothing(kind: Classification) -> None:
     loss, anchors = SSDLoss(classification=kind), all_anchors()
-    slots, deltas = loss.assign(anchors, SCENES, SIZE)
+    slots, deltas = loss.assign(anchors, ALL_SCENES, len(SCENES), SIZE)
     logits = (F.one_hot(slots, SLOTS) * 2 - 1).float() * 30
-    terms = loss(DetectorOutputs(logits, deltas, anchors), SCENES, SIZE)
+    terms = loss(DetectorOutputs(logits, deltas, anchors), ALL_SCENES, SIZE)
     if kind == "focal":  # its background slot is to be silent everywhere
         logits[..., 0] = -30
-        terms = loss(DetectorOutputs(logits, deltas, anchors), SCENES, SIZE)
+        terms = loss(DetectorOutputs(logits, deltas, anchors), ALL_SCENES, SIZE)
     assert terms.total < 1e-6
 
 
 def test_weights_scale_their_term() -> None:
     outputs = random_outputs(3)
-    plain = SSDLoss()(outputs, SCENES, SIZE)
-    scaled = SSDLoss(classification_weight=3, localization_weight=0.5)(outputs, SCENES, SIZE)
+    plain = SSDLoss()(outputs, ALL_SCENES, SIZE)
+    scaled = SSDLoss(classification_weight=3, localization_weight=0.5)(outputs, ALL_SCENES, SIZE)
     torch.testing.assert_close(scaled.classification, plain.classification * 3)
     torch.testing.assert_close(scaled.localization, plain.localization * 0.5)
     torch.testing.assert_close(scaled.total, scaled.classification + scaled.localization)
@@ -320,11 +324,11 @@ def test_weights_scale_their_term() -> None:
 def test_focal_options_reach_the_loss() -> None:
     outputs = random_outputs(1)
     loss = SSDLoss(classification="focal", focal_alpha=0.75, focal_gamma=1.0)
-    slots, _ = loss.assign(outputs.anchors, SCENES[:1], SIZE)
+    slots, _ = loss.assign(outputs.anchors, FIRST, 1, SIZE)
     wanted = F.one_hot(slots, SLOTS).float()
     wanted[..., 0] = 0
     every = sigmoid_focal_loss(outputs.class_logits, wanted, alpha=0.75, gamma=1, reduction="sum")
-    found = loss(outputs, SCENES[:1], SIZE).classification
+    found = loss(outputs, FIRST, SIZE).classification
     torch.testing.assert_close(found, every / (slots > 0).sum())
 
 
@@ -336,9 +340,9 @@ def test_half_precision_inputs_are_summed_in_full(kind: Classification, dtype: t
     half = DetectorOutputs(logits, deltas, outputs.anchors)
     full = DetectorOutputs(logits.float(), deltas.float(), outputs.anchors)
     loss = SSDLoss(classification=kind)
-    found = loss(half, SCENES, SIZE)
+    found = loss(half, ALL_SCENES, SIZE)
     assert found.total.dtype == torch.float32
-    torch.testing.assert_close(found, loss(full, SCENES, SIZE))
+    torch.testing.assert_close(found, loss(full, ALL_SCENES, SIZE))
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -346,7 +350,7 @@ def test_extreme_logits_stay_finite(kind: Classification) -> None:
     outputs = random_outputs(3)
     with torch.no_grad():
         outputs.class_logits.mul_(1e4)
-    terms = SSDLoss(classification=kind)(outputs, SCENES, SIZE)
+    terms = SSDLoss(classification=kind)(outputs, ALL_SCENES, SIZE)
     terms.total.backward()
     assert terms.total.isfinite()
     assert outputs.class_logits.grad is not None
@@ -358,7 +362,7 @@ def test_extreme_logits_stay_finite(kind: Classification) -> None:
 
 def gradients_of(outputs: DetectorOutputs, targets: Sequence[BoxTargets]) -> Tensor:
     """Of the total loss in training, by the logits and box deltas [B, A, SLOTS + 4]."""
-    SSDLoss()(outputs, targets, SIZE).total.backward()
+    SSDLoss()(outputs, join_targets(targets), SIZE).total.backward()
     assert outputs.class_logits.grad is not None
     assert outputs.box_deltas.grad is not None
     return torch.cat([outputs.class_logits.grad, outputs.box_deltas.grad], dim=2)
@@ -374,7 +378,7 @@ def gradients_of_share(rank: int, _: int) -> Tensor:
     share = gradients_of(outputs, [SCENES[i] for i in shares[rank]])
     empty = gradients_of(random_outputs(1), [NOTHING])
     if rank == 0:  # Validation asks nobody.
-        SSDLoss().eval()(random_outputs(1), [NOTHING], SIZE)
+        SSDLoss().eval()(random_outputs(1), join_targets([NOTHING]), SIZE)
     return torch.cat([share, empty])
 
 

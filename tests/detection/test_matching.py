@@ -25,9 +25,13 @@ def match(
         return matrix
 
     monkeypatch.setattr(matching, "box_iou", overlap)
-    found = match_anchors(boxes, anchors, match_iou_threshold=threshold, force_match=force)
+    images = torch.zeros(len(boxes), dtype=torch.int64)
+    found = match_anchors(
+        boxes, images, 1, anchors, match_iou_threshold=threshold, force_match=force
+    )
     assert found.dtype == torch.int64
-    return found.tolist()
+    (matches,) = found.tolist()
+    return matches
 
 
 def test_an_anchor_takes_the_box_it_overlaps_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,13 +93,45 @@ def test_a_box_that_meets_no_anchor_takes_the_first(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_no_boxes_match_nothing(force: bool) -> None:
-    anchors = torch.rand(3, 4)
-    assert match_anchors(torch.zeros(0, 4), anchors, force_match=force).tolist() == [NOBODY] * 3
+@pytest.mark.parametrize("threshold", [0.5, 0.0])
+def test_no_boxes_match_nothing(force: bool, threshold: float) -> None:
+    anchors, nobody = torch.rand(3, 4), torch.zeros(0, dtype=torch.int64)
+    found = match_anchors(
+        torch.zeros(0, 4), nobody, 2, anchors, match_iou_threshold=threshold, force_match=force
+    )
+    assert found.tolist() == [[NOBODY] * 3] * 2
+
+
+ANCHORS = torch.tensor([[0.0, 0, 4, 4], [4, 0, 8, 4], [0, 4, 4, 8]])
+BOXES = torch.tensor([[4.0, 0, 8, 3], [1, 5, 3, 6]])  # IoU 0.75; 2 / 16
 
 
 def test_real_boxes() -> None:
-    anchors = torch.tensor([[0.0, 0, 4, 4], [4, 0, 8, 4], [0, 4, 4, 8]])
-    boxes = torch.tensor([[4.0, 0, 8, 3], [1, 5, 3, 6]])  # IoU 0.75; 2 / 16
-    assert match_anchors(boxes, anchors).tolist() == [NOBODY, 0, 1]
-    assert match_anchors(boxes, anchors, force_match=False).tolist() == [NOBODY, 0, NOBODY]
+    images = torch.tensor([0, 0])
+    assert match_anchors(BOXES, images, 1, ANCHORS).tolist() == [[NOBODY, 0, 1]]
+    unforced = match_anchors(BOXES, images, 1, ANCHORS, force_match=False)
+    assert unforced.tolist() == [[NOBODY, 0, NOBODY]]
+
+
+def test_boxes_are_for_the_anchors_of_their_own_image() -> None:
+    """The middle image has no box; a threshold of 0 gives it none either."""
+    images = torch.tensor([0, 2])
+    found = match_anchors(BOXES, images, 3, ANCHORS)
+    assert found.tolist() == [[NOBODY, 0, NOBODY], [NOBODY] * 3, [NOBODY, NOBODY, 1]]
+    every = match_anchors(BOXES, images, 3, ANCHORS, match_iou_threshold=0.0)
+    assert every.tolist() == [[0] * 3, [NOBODY] * 3, [1] * 3]
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_batch_is_matched_as_its_images_alone(force: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    corners, sides = torch.rand(2, 60, 2, generator=generator)
+    boxes = torch.cat([corners, corners + sides / 2], dim=1)
+    anchors = torch.rand(50, 4, generator=generator).sort(dim=1).values
+    images = torch.arange(5).repeat_interleave(torch.tensor([20, 0, 1, 36, 3]))
+    together = match_anchors(boxes, images, 5, anchors, force_match=force)
+    for position in range(5):
+        own = (images == position).nonzero()[:, 0]
+        alone = match_anchors(boxes[own], torch.zeros_like(own), 1, anchors, force_match=force)[0]
+        expected = [own[match].item() if match != NOBODY else NOBODY for match in alone.tolist()]
+        assert together[position].tolist() == expected

@@ -5,6 +5,7 @@ import torch
 
 from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
 from mnv2_dense.detection.anchors import AnchorGenerator
+from mnv2_dense.detection.data import join_targets
 from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.detection.loss import SSDLoss
 from mnv2_dense.detection.network import Detector
@@ -63,7 +64,9 @@ def test_training_after_an_evaluation_in_inference_mode() -> None:
         network(images)
     network.train()
     target = BoxTargets(torch.tensor([[8.0, 8, 40, 50]]), torch.tensor([1]))
-    terms = SSDLoss(mining_nms_iou=0.99)(network(images), [target, target], ImageSize(64, 64))
+    terms = SSDLoss(mining_nms_iou=0.99)(
+        network(images), join_targets([target, target]), ImageSize(64, 64)
+    )
     terms.total.backward()
     assert all(p.grad is not None for p in network.parameters())
 

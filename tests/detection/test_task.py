@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
 from mnv2_dense.detection.anchors import AnchorGenerator
-from mnv2_dense.detection.data import collate
+from mnv2_dense.detection.data import collate, join_targets
 from mnv2_dense.detection.decode import Decoder
 from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.detection.loss import SSDLoss
@@ -48,7 +48,9 @@ def picture(number: int) -> tuple[Tensor, BoxTargets]:
 def batch(numbers: tuple[int, ...] = (0, 1, 2, 3)) -> DetectionBatch:
     images, targets = zip(*(picture(number) for number in numbers), strict=True)
     ids = [100 + number for number in numbers]
-    return DetectionBatch(torch.stack(images), list(targets), ids, [ORIGINAL] * len(numbers))
+    return DetectionBatch(
+        torch.stack(images), join_targets(targets), ids, [ORIGINAL] * len(numbers)
+    )
 
 
 def loader(*batches: DetectionBatch) -> DataLoader[Any]:
@@ -115,13 +117,14 @@ class Oracle(nn.Module):
         self.anchors = AnchorGenerator()(cells, INPUT, torch.device("cpu"))
 
     def forward(self, images: Tensor) -> DetectorOutputs:
-        known = batch()
+        known = [picture(number) for number in range(4)]
         pixels = images * 127.5 + 127.5
         numbers = [
-            int((known.images - image).abs().flatten(1).sum(dim=1).argmin()) for image in pixels
+            min(range(4), key=lambda n: float((known[n][0] - image).abs().sum()))
+            for image in pixels
         ]
-        targets = [known.targets[number] for number in numbers]
-        slots, deltas = SSDLoss().assign(self.anchors, targets, INPUT)
+        targets = join_targets([known[number][1] for number in numbers])
+        slots, deltas = SSDLoss().assign(self.anchors, targets, len(images), INPUT)
         logits = nn.functional.one_hot(slots, 3) * 20 + self.nothing
         return DetectorOutputs(logits, deltas, self.anchors)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mnv2_dense.builders.opening import open_checkpoint
+from mnv2_dense.detection.data import join_targets
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.engine import DetectorArrays, SegmenterArrays
@@ -29,7 +30,8 @@ def test_a_detector_sees_what_the_task_predicts(detector: Path) -> None:
     images = noise(size)
     *_, task = open_checkpoint(detector)
     assert isinstance(task, DetectionTask)
-    batch = DetectionBatch(torch.from_numpy(images).permute(0, 3, 1, 2), [], [0, 1], [size] * 2)
+    shown = torch.from_numpy(images).permute(0, 3, 1, 2)
+    batch = DetectionBatch(shown, join_targets([]), [0, 1], [size] * 2)
     with torch.no_grad():
         expected = task.eval().predict_step(batch, 0)
     found = engine.run(images)

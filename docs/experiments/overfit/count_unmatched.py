@@ -27,7 +27,9 @@ def main() -> None:
         boxes = unmatched = 0
         for i in range(len(index)):
             targets = index.targets(i).boxes
-            matches = match_anchors(targets / size_scale(index.size(i), targets), anchors)
+            shares = targets / size_scale(index.size(i), targets)
+            one = torch.zeros(len(targets), dtype=torch.int64)
+            matches = match_anchors(shares, one, 1, anchors)
             boxes += len(targets)
             unmatched += len(targets) - len(matches[matches != UNMATCHED].unique())
         print(f"{file}: {boxes} boxes, {unmatched} without an anchor of their own")
