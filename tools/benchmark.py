@@ -1,4 +1,4 @@
-"""Times on this machine: `python tools/benchmark.py predict` or `formats CHECKPOINT ...`."""
+"""Times on this machine: `python tools/benchmark.py predict`, or another of its kinds."""
 
 import argparse
 import sys
@@ -10,8 +10,10 @@ from mnv2_dense.cli import run_command
 HELP = """what is measured:
   predict   prediction with every engine, beside torchvision and the bare runtimes
   formats   score, size and time of a checkpoint in every format, float32 and int8
+  training  a training step beside its parts and torchvision's, Lightning beside a loop by hand
+  startup   commands that need no network: help, a config, a mistake in one
 
-`benchmark.py predict --help` and `benchmark.py formats --help` say more."""
+`benchmark.py WHAT --help` says more."""
 PREDICT_HELP = """No checkpoint and no data are needed: the networks have random weights, fitted so
 that decoding has as much to do as with trained ones. It takes some ten minutes on two
 cores.
@@ -45,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("predict", "formats"))
+    parser.add_argument("what", choices=(*BENCHMARKS,))
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    return (measure_prediction if given.what == "predict" else measure_formats)(given.rest)
+    return BENCHMARKS[given.what](given.rest)
 
 
 def measure_prediction(arguments: Sequence[str]) -> int:
@@ -94,9 +96,7 @@ def measure_prediction(arguments: Sequence[str]) -> int:
         help="the first 64 pictures below it are used, the first one for single calls (default: "
         "drawn ones)",
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="JSON file for all figures, replaced if there"
-    )
+    add_out(parser)
     options = parser.parse_args(arguments)
     check_counts(parser, options)
     return run_command(lambda: run_prediction(options))
@@ -143,6 +143,67 @@ def run_formats(options: argparse.Namespace) -> None:
     compare_formats(**vars(options))
 
 
+def measure_training(arguments: Sequence[str]) -> int:
+    """Reads what to time of training, and times it."""
+    parser = argparse.ArgumentParser(
+        "benchmark.py training",
+        description="Time training steps of SSDLite 320 and DeepLabv3 513 on the CPU, beside "
+        "torchvision's networks and in another memory format; the loss and the average of the "
+        "weights as shares of a step; and a run of Lightning beside a loop by hand.",
+    )
+    add_counts(parser)
+    parser.add_argument(
+        "--task",
+        nargs="+",
+        choices=("detection", "segmentation"),
+        default=["detection", "segmentation"],
+        help="default: both",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="default: 8 of detection, 4 of segmentation"
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="time the compiled network, too (minutes to begin)"
+    )
+    add_out(parser)
+    options = parser.parse_args(arguments)
+    check_counts(parser, options)
+    return run_command(lambda: run_training(options))
+
+
+def run_training(options: argparse.Namespace) -> None:
+    """Times training."""
+    from mnv2_dense.commands.benchmark_training import benchmark_training
+
+    benchmark_training(**vars(options))
+
+
+def measure_startup(arguments: Sequence[str]) -> int:
+    """Times commands that need no network."""
+    parser = argparse.ArgumentParser(
+        "benchmark.py startup", description="Time commands that need no network, from the start."
+    )
+    add_counts(parser)
+    add_out(parser)
+    options = parser.parse_args(arguments)
+    check_counts(parser, options)
+    return run_command(lambda: run_startup(options))
+
+
+def run_startup(options: argparse.Namespace) -> None:
+    """Times commands."""
+    from mnv2_dense.commands.benchmark_startup import benchmark_startup
+
+    benchmark_startup(Path(__file__).parent, **vars(options))
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """The file of the figures."""
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="JSON file for all figures, replaced if there"
+    )
+
+
 def add_counts(parser: argparse.ArgumentParser) -> None:
     """Threads and repetitions, which both have."""
     parser.add_argument("--threads", type=int, default=2, help="of everything (default 2)")
@@ -157,6 +218,13 @@ def check_counts(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         if getattr(options, name) < 1:
             parser.error(f"--{name} is at least 1, not {getattr(options, name)}")
 
+
+BENCHMARKS = {
+    "predict": measure_prediction,
+    "formats": measure_formats,
+    "training": measure_training,
+    "startup": measure_startup,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

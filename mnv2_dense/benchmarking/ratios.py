@@ -19,6 +19,7 @@ class Ratio:
         best: The same of each call's fastest.
         target: What it should be; None where nothing is asked.
         direction: Whether the target is the most or the least.
+        calls: Names of the two that were divided, if it was just two.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Ratio:
     best: float
     target: float | None = None
     direction: Literal["at most", "at least"] = "at most"
+    calls: tuple[str, ...] = ()
 
     @property
     def met(self) -> bool | None:
@@ -54,4 +56,5 @@ def divide(
         one.best / other.best,
         target,
         direction,
+        (first, second),
     )

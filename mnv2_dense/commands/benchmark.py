@@ -4,15 +4,36 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnv2_dense.benchmarking.machine import describe_machine
+from mnv2_dense.benchmarking.machine import describe_machine, use_threads
 from mnv2_dense.benchmarking.report import Section
 from mnv2_dense.commands.outputs import check_output
-from mnv2_dense.commands.session import say
+from mnv2_dense.commands.session import quiet_lightning, say
+from mnv2_dense.commands.stopping import ended_by_sigterm
 from mnv2_dense.errors import UserError
 from mnv2_dense.training.runs import write_json
 
 FEW = 10
 """Repetitions below which medians say little."""
+
+
+def run(sections: Iterable[Section], *, threads: int, repetitions: int, out: Path | None) -> None:
+    """Measures with so many threads, shows what comes, and writes all of it.
+
+    Args:
+        sections: Measured as they are asked for.
+        threads: Of PyTorch and OpenCV.
+        repetitions: Of every call.
+        out: JSON file, replaced if there; None writes nothing.
+
+    Raises:
+        UserError: `out` cannot be written, or something cannot be measured.
+    """
+    check_out(out)
+    quiet_lightning()
+    use_threads(threads)
+    about = {"machine": say_machine(threads), "threads": threads}
+    with ended_by_sigterm():
+        tell(sections, about, out, repetitions)
 
 
 def check_out(path: Path | None) -> None:

@@ -22,7 +22,7 @@ def size_scale(size: ImageSize, like: Tensor) -> Tensor:
     """The factors [4] that turn boxes in shares of an image into xyxy pixels of `size`."""
     # Filled in place: a tensor made of numbers is copied to a GPU, which is waited for.
     factors = like.new_full((4,), size.height)
-    factors[0::2] = size.width
+    factors[0::2].fill_(size.width)
     return factors
 
 

@@ -1,11 +1,13 @@
 """Exponential moving average of the weights, evaluated and saved in place of the last ones."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def ema_decay(decay: float, updates: int) -> float:
@@ -29,18 +31,49 @@ class ExponentialAverage(WeightAveraging):
 
     Differs from Lightning's `EMAWeightAveraging`: the decay has a ramp; a buffer of constants
     stays exact, since lerp of equal numbers is the number; a checkpoint saved in the middle
-    of validation, when the weights are swapped, does not exchange the two.
+    of validation, when the weights are swapped, does not exchange the two; an update neither
+    waits for the device nor walks through the modules.
 
     Args:
         decay: Decay per optimiser step, once the ramp has reached it.
     """
 
     def __init__(self, decay: float) -> None:
-        def average(averages: Any, current: Any, updates: Tensor | int) -> None:
-            _lerp(averages, current, 1 - ema_decay(decay, int(updates)))
-
-        super().__init__(use_buffers=True, multi_avg_fn=average)
+        super().__init__(use_buffers=True)
+        self.decay = decay
         self._swapped = False
+        self._updates = 0
+        self._pairs: list[tuple[list[Tensor], list[Tensor]]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds the tensors to average, once: none is exchanged while a run goes."""
+        average = self._average_model
+        assert average is not None
+        average.to(pl_module.device)  # Lightning made it before the network was moved there.
+        self._updates = int(average.n_averaged)
+        pairs = [*zip(_tensors(average.module), _tensors(pl_module), strict=True)]
+        self._pairs = [
+            _unzip([pair for pair in pairs if pair[0].is_floating_point() is floating])
+            for floating in (True, False)
+        ]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Takes in a step, after its last batch."""
+        if trainer.global_step <= self._latest_update_step:
+            return
+        assert self._average_model is not None
+        (averages, weights), (counts, new_counts) = self._pairs
+        if counts:
+            torch._foreach_copy_(counts, new_counts)
+        if self._updates:
+            torch._foreach_lerp_(averages, weights, 1 - ema_decay(self.decay, self._updates))
+        else:
+            torch._foreach_copy_(averages, weights)
+        self._average_model.n_averaged += 1
+        self._updates += 1
+        self._latest_update_step = trainer.global_step
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -57,12 +90,13 @@ class ExponentialAverage(WeightAveraging):
         self._swapped = not self._swapped
 
 
-def _lerp(averages: list[Tensor], current: list[Tensor], weight: float) -> None:
-    """Moves each average towards the current value; tensors of one device and dtype."""
-    if torch.is_floating_point(averages[0]):
-        torch._foreach_lerp_(averages, current, weight)
-    else:
-        torch._foreach_copy_(averages, current)
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers, the values alone."""
+    return (each.detach() for each in chain(module.parameters(), module.buffers()))
+
+
+def _unzip(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def ema_callback(decay: float) -> ExponentialAverage:

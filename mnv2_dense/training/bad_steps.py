@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from mnv2_dense.ops.texts import list_first
+from mnv2_dense.training.reading import Reading
 
 FILE = "bad_steps.jsonl"
 """In the folder of a run: a line for every step that was not finite."""
@@ -31,6 +33,39 @@ class StepBatch(NamedTuple):
         """Everything, as JSON values."""
         losses = {name: float(value) for name, value in self.losses.items()}
         return {"batch": self.index, "image_ids": list(self.image_ids), "losses": losses}
+
+
+class TakenStep(NamedTuple):
+    """An optimiser step that is to be judged once its numbers have come from the device.
+
+    Attributes:
+        step: Optimiser steps taken before it.
+        epoch: From 0.
+        batches: What it was made of, in this process.
+        names: Parameters with a gradient.
+        norms: Of their gradients, a scalar each.
+        numbers: The mean losses of the batches over all processes, and the sum of the norms.
+    """
+
+    step: int
+    epoch: int
+    batches: Sequence[StepBatch]
+    names: Sequence[str]
+    norms: Sequence[Tensor]
+    numbers: Reading
+
+    def judge(self) -> tuple[float, Literal["loss", "gradient"] | None]:
+        """Its mean loss, and what is not finite, if anything."""
+        *losses, norm = self.numbers.values().tolist()
+        loss = sum(losses) / len(losses)
+        if not math.isfinite(loss):
+            return loss, "loss"
+        return loss, None if math.isfinite(norm) else "gradient"
+
+    def bad_names(self) -> list[str]:
+        """Parameters whose gradient is not finite."""
+        finite = torch.isfinite(torch.stack([*self.norms])).tolist()
+        return [name for name, good in zip(self.names, finite, strict=True) if not good]
 
 
 class BadStep(NamedTuple):

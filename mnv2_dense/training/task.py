@@ -93,10 +93,14 @@ class DenseTask(pl.LightningModule, ABC):
     def losses(self, batch: Any) -> LossTerms:
         """The loss of a training batch, term by term."""
 
+    def setup(self, stage: str) -> None:
+        """Lays the weights out as the images, or every step would convert them."""
+        self.network.to(memory_format=self.memory_format)  # pyrefly: ignore[no-matching-overload]
+
     def normalize(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] uint8 RGB as the network takes them."""
-        normalized = (images.float() - self.mean) / self.std
-        return normalized.contiguous(memory_format=self.memory_format)
+        values = images.to(torch.float32, memory_format=self.memory_format, copy=True)
+        return values.sub_(self.mean).div_(self.std)
 
     def forward(self, images: Tensor) -> Any:
         """Raw predictions for images [B, 3, H, W] uint8 RGB."""

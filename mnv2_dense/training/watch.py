@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -13,20 +13,11 @@ from torch.optim import Optimizer
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.processes import gather, is_shared
 from mnv2_dense.training.advice import advise
-from mnv2_dense.training.bad_steps import FILE, BadStep, StepBatch
+from mnv2_dense.training.bad_steps import FILE, BadStep, StepBatch, TakenStep
 from mnv2_dense.training.divergence import STEPS, LossHistory
 from mnv2_dense.training.left_out import leave_out, nothing_to_learn
 from mnv2_dense.training.progress import tell
-
-
-class _Gradient(NamedTuple):
-    """The gradient of a step: the norms [P] of the parameters named, not yet read."""
-
-    step: int
-    epoch: int
-    batches: list[StepBatch]
-    names: list[str]
-    norms: Tensor
+from mnv2_dense.training.reading import Reading
 
 
 class NumericalWatch(Callback):
@@ -37,32 +28,38 @@ class NumericalWatch(Callback):
     average stay as they were, data and schedule go on. The next one ends the run, and nothing
     is saved after it. With accumulation a bad batch leaves out its whole optimiser step.
 
-    Nothing waits for the device but the reading of a batch's loss, which ends with the forward
-    pass. The gradient's norms are read together with the next loss, or before a validation or a
-    checkpoint; only where its step may be left out they are read before the optimiser's step. A
-    gradient that fp16's scaler deals with is not looked at. With several processes one number a
-    batch is exchanged, so that all decide alike.
+    Nothing waits for the device: a step is judged a step later, or before a validation or a
+    checkpoint. Only where steps may be left out, a loss is read before the backward pass and the
+    gradient before the optimiser's step. A gradient that fp16's scaler deals with is not looked
+    at. With several processes one number a batch is exchanged, so that all decide alike.
 
     Args:
         run: Folder of the run; None writes nothing.
         skips: Bad steps that may be left out in the whole run.
         divergence_factor: See `LossHistory`; None never stops for it.
+        at_once: Judge every loss as it comes, as where no hook is called.
     """
 
     def __init__(
-        self, run: Path | None = None, *, skips: int = 0, divergence_factor: float | None = None
+        self,
+        run: Path | None = None,
+        *,
+        skips: int = 0,
+        divergence_factor: float | None = None,
+        at_once: bool = False,
     ) -> None:
         self.run = run
         self.skips = skips
         self.divergence_factor = divergence_factor
+        self.at_once = at_once
         self.skipped = 0
         self.history = LossHistory()
-        self._unread: _Gradient | None = None
+        self._taken: TakenStep | None = None
         self._begin_step()
 
     def _begin_step(self, buffers: Sequence[Tensor] = ()) -> None:
         self._batches: list[StepBatch] = []
-        self._losses: list[float] = []
+        self._losses: list[Tensor] = []
         self._buffers = buffers
         self._left_out = False
 
@@ -100,88 +97,87 @@ class NumericalWatch(Callback):
             image_ids: Pictures of the batch.
 
         Raises:
-            UserError: The loss, or the gradient of the step before, is not finite in any process.
+            UserError: The loss is not finite in any process, where it is judged at once.
         """
         trainer = pl_module.trainer
         values = {name: value.detach() for name, value in losses.items()}
         batch = StepBatch(trainer.fit_loop.batch_idx, image_ids, values)
         self._batches.append(batch)
-        mean, norm = self._read(values["loss"].float())
-        self._require_finite_gradient(trainer, norm)
-        if torch.isfinite(mean):
-            self._losses.append(float(mean))
-        elif not self._left_out:
-            place = (trainer.global_step, trainer.current_epoch)
-            self._meet(trainer, BadStep("loss", *place, gather([batch.as_dict()])))
-            self._left_out = True
+        self._losses.append(_mean_loss(values["loss"].float()))
+        if (self.at_once or self._may_skip) and not self._left_out:
+            self._require_finite_loss(trainer)
         return nothing_to_learn(pl_module) if self._left_out else losses["loss"]
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Looks at the whole gradient, and at the loss of the step over all its batches.
+        """Judges the step before; this one, too, if it may be left out.
 
         Raises:
-            UserError: The gradient is not finite, or the loss has exploded.
+            UserError: A loss or gradient is not finite, or the loss has exploded.
         """
-        if not self._left_out and getattr(trainer.precision_plugin, "scaler", None) is None:
-            self._look_at_gradient(trainer, pl_module)
+        self._judge(trainer)
+        if not self._left_out:
+            self._taken = self._take(trainer, pl_module)
+        if self._may_skip:
+            self._judge(trainer)
         if self._left_out:
             leave_out(trainer, optimizer, self._buffers)
-            return
-        self.history.add(sum(self._losses) / len(self._losses))
-        factor = self.divergence_factor
-        if factor is not None and self.history.exploded(factor):
-            raise UserError(self._explosion(trainer, factor))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the last gradient before the network is measured."""
-        self._require_finite_gradient(trainer)
+        """Judges the last step before the network is measured."""
+        self._judge(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Looks at the last gradient before the network takes the place of a good one."""
-        self._require_finite_gradient(trainer)
+        """Judges the last step before the network takes the place of a good one."""
+        self._judge(trainer)
+        if self.state_key in checkpoint.get("callbacks", {}):  # It was asked for before.
+            checkpoint["callbacks"][self.state_key] = dict(self.state_dict())
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judges the last step."""
+        self._judge(trainer)
 
     @property
     def _may_skip(self) -> bool:
         return self.skipped < self.skips
 
-    def _read(self, loss: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The mean loss of all processes and the unread gradient's norm, on the CPU."""
-        mean = loss.clone()
-        if is_shared():
-            distributed.all_reduce(mean)
-            mean /= distributed.get_world_size()
-        unread = [] if self._unread is None else [self._unread.norms.sum()]
-        read = torch.stack([mean, *unread]).cpu()
-        return read[0], read[1] if unread else None
-
-    def _look_at_gradient(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        parameters = pl_module.named_parameters()
-        gradients = {name: each.grad for name, each in parameters if each.grad is not None}
-        norms = torch.stack(torch._foreach_norm(list(gradients.values())))
+    def _require_finite_loss(self, trainer: Trainer) -> None:
+        if torch.isfinite(self._losses[-1]):
+            return
         place = (trainer.global_step, trainer.current_epoch)
-        self._unread = _Gradient(*place, self._batches, list(gradients), norms)
-        if self._may_skip:
-            self._left_out = self._meets_bad_gradient(trainer)
+        self._meet(trainer, BadStep("loss", *place, gather([self._batches[-1].as_dict()])))
+        self._left_out = True
 
-    def _require_finite_gradient(self, trainer: Trainer, norm: Tensor | None = None) -> None:
-        if self._unread is not None:
-            self._meets_bad_gradient(trainer, norm)
+    def _take(self, trainer: Trainer, pl_module: LightningModule) -> TakenStep:
+        """The present step, whose numbers are now on their way."""
+        gradients: dict[str, Tensor] = {}
+        if getattr(trainer.precision_plugin, "scaler", None) is None:
+            parameters = pl_module.named_parameters()
+            gradients = {name: each.grad for name, each in parameters if each.grad is not None}
+        norms = torch._foreach_norm([*gradients.values()] or [torch.zeros_like(self._losses[0])])
+        numbers = Reading(torch.stack([*self._losses, torch.stack(norms).sum().float()]))
+        place = (trainer.global_step, trainer.current_epoch)
+        return TakenStep(*place, self._batches, [*gradients], norms, numbers)
 
-    def _meets_bad_gradient(self, trainer: Trainer, norm: Tensor | None = None) -> bool:
-        """Whether the unread gradient is bad; its sum of norms may have been read already."""
-        unread, self._unread = self._unread, None
-        assert unread is not None
-        if torch.isfinite(unread.norms.sum() if norm is None else norm):
-            return False
-        each_finite = torch.isfinite(unread.norms).tolist()
-        bad = [name for name, finite in zip(unread.names, each_finite, strict=True) if not finite]
-        processes = gather([batch.as_dict() for batch in unread.batches])
-        self._meet(trainer, BadStep("gradient", unread.step, unread.epoch, processes, bad))
-        return True
+    def _judge(self, trainer: Trainer) -> None:
+        """Judges the step that waits for it, if one does."""
+        taken, self._taken = self._taken, None
+        if taken is None:
+            return
+        loss, bad = taken.judge()
+        if bad is not None:
+            names = taken.bad_names() if bad == "gradient" else []
+            processes = gather([batch.as_dict() for batch in taken.batches])
+            self._meet(trainer, BadStep(bad, taken.step, taken.epoch, processes, names))
+            self._left_out = True
+            return
+        self.history.add(loss)
+        factor = self.divergence_factor
+        if factor is not None and self.history.exploded(factor):
+            raise UserError(self._explosion(trainer, taken, factor))
 
     def _meet(self, trainer: Trainer, bad: BadStep) -> None:
         """Writes a bad step down, and counts it.
@@ -201,11 +197,11 @@ class NumericalWatch(Callback):
         self.skipped += 1
         tell(f"{message}; the step is left out, {self.skipped} of {self.skips} that may be")
 
-    def _explosion(self, trainer: Trainer, factor: float) -> str:
-        step, history = trainer.global_step, self.history
+    def _explosion(self, trainer: Trainer, taken: TakenStep, factor: float) -> str:
+        step, history = taken.step, self.history
         return (
             f"the training loss has exploded: the median of the {STEPS} steps up to step {step}, "
-            f"epoch {trainer.current_epoch}, is {history.at_last:.4g}, more than "
+            f"epoch {taken.epoch}, is {history.at_last:.4g}, more than "
             f"training.divergence_factor={factor:g} times that of the first {STEPS} "
             f"({history.at_first:.4g}); {advise(trainer, self.run, step + 1 - STEPS)}"
         )
@@ -214,4 +210,13 @@ class NumericalWatch(Callback):
 def watch_of(trainer: Trainer) -> NumericalWatch:
     """The watch of a trainer; where it has none, one that stops at the first bad loss."""
     found = [each for each in trainer.callbacks if isinstance(each, NumericalWatch)]  # pyrefly: ignore[missing-attribute]
-    return found[0] if found else NumericalWatch()
+    return found[0] if found else NumericalWatch(at_once=True)
+
+
+def _mean_loss(loss: Tensor) -> Tensor:
+    """The mean of a loss over all processes, on its device."""
+    mean = loss.clone()
+    if is_shared():
+        distributed.all_reduce(mean)
+        mean /= distributed.get_world_size()
+    return mean

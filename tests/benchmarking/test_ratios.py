@@ -24,6 +24,8 @@ def test_at_the_target_itself_it_is_reached(
 
 def test_times_are_divided_by_medians_and_by_the_fastest() -> None:
     timings = {"one": Timing((4.0, 1.0, 100.0)), "other": Timing((2.0, 0.5, 3.0))}
-    assert divide(timings, "one", "other", 2.5) == Ratio("one / other", 2.0, 2.0, 2.5)
+    assert divide(timings, "one", "other", 2.5) == Ratio(
+        "one / other", 2.0, 2.0, 2.5, calls=("one", "other")
+    )
     named = divide(timings, "other", "one", 0.6, name="speed", direction="at least")
     assert (named.name, named.value, named.met) == ("speed", 0.5, False)

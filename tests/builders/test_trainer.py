@@ -1,10 +1,16 @@
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from mnv2_dense.builders import build_data, build_task, read_split
 from mnv2_dense.builders.trainer import (
     build_callbacks,
     build_trainer,
@@ -12,7 +18,7 @@ from mnv2_dense.builders.trainer import (
     set_threads,
     trainer_options,
 )
-from mnv2_dense.config.schema import DetectionConfig
+from mnv2_dense.config.schema import Config, DetectionConfig
 from mnv2_dense.training.averaging import ExponentialAverage
 from mnv2_dense.training.best import BestCheckpoint
 from mnv2_dense.training.last import LastCheckpoint
@@ -108,3 +114,75 @@ def test_threads() -> None:
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+class Waits(TorchDispatchMode):
+    """Remembers what would keep a GPU waiting: values that are read, and shapes that hang on them.
+
+    On the CPU the same operations are called, and cost nothing.
+    """
+
+    WAITING = (
+        *("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select"),
+        *("aten::lift_fresh", "aten::unique_dim", "aten::_unique2", "aten::equal"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        indices = args[1] if func.overloadpacket is torch.ops.aten.index else ()
+        masked = any(each is not None and each.dtype == torch.bool for each in indices)
+        if masked or func.name().partition(".")[0] in self.WAITING:
+            places = traceback.extract_stack()[:-1]
+            self.found.append(
+                f"{func.name()} at {[f'{p.filename}:{p.lineno}' for p in places[-6:]]}"
+            )
+        return func(*args, **(kwargs or {}))
+
+
+class FromHere(Callback):
+    """Looks for waits in the steps from `first` on that are not the last, as that one is shown."""
+
+    def __init__(self, waits: Waits, first: int, last: int) -> None:
+        self.waits, self.looked = waits, range(first, last)
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step in self.looked:
+            self.waits.__enter__()
+
+
+class ToHere(FromHere):
+    """Looks no more."""
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        pass
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step - 1 in self.looked:
+            self.waits.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("make", [tiny.config_of, tiny.segmentation_config_of])
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*smaller than the logging interval")
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
+def test_no_step_waits_for_the_device(
+    shapes_set: Path, tmp_path: Path, make: Callable[..., Config]
+) -> None:
+    config = make(
+        shapes_set,
+        *("training.ema_decay=0.9", "training.log_every=100", "training.validate_every=100"),
+        *("training.gradient_clip_norm=1.0", "optimizer.name=sgd", "training.epochs=2"),
+    )
+    train, val = read_split(config, "train"), read_split(config, "val")
+    task = build_task(config, train.categories)
+    trainer = build_trainer(config, tmp_path, task.score)
+    trainer.limit_val_batches = 0
+    waits, last = Waits(), 2 * tiny.STEPS - 1
+    looks = [each(waits, 1, last) for each in (FromHere, ToHere)]
+    trainer.callbacks = [looks[0], *trainer.callbacks, looks[1]]  # pyrefly: ignore
+    trainer.fit(task, build_data(config, train, val))
+    assert trainer.global_step == 2 * tiny.STEPS
+    assert waits.found == []

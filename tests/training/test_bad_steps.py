@@ -2,9 +2,11 @@ import json
 import math
 from pathlib import Path
 
+import pytest
 import torch
 
-from mnv2_dense.training.bad_steps import BadStep, StepBatch
+from mnv2_dense.training.bad_steps import BadStep, StepBatch, TakenStep
+from mnv2_dense.training.reading import Reading
 
 
 def batch(loss: float, *image_ids: int) -> dict[str, object]:
@@ -36,3 +38,29 @@ def test_lines_are_json_of_every_reader(tmp_path: Path) -> None:
     first, second = map(json.loads, lines)
     assert first["processes"] == [[{"batch": 4, "image_ids": [7], "losses": {"loss": "nan"}}]]
     assert (first["left_out"], second["left_out"], second["step"]) == (True, False, 2)
+
+
+def taken(losses: list[float], norms: list[float]) -> TakenStep:
+    numbers = Reading(torch.tensor([*losses, sum(norms)]))
+    names = [f"p{i}" for i in range(len(norms))]
+    return TakenStep(3, 1, [], names, [torch.tensor(each) for each in norms], numbers)
+
+
+@pytest.mark.parametrize(
+    ("losses", "norms", "verdict"),
+    [
+        ([2.0, 4.0], [1.0, 2.0], (3.0, None)),
+        ([2.0], [1.0, math.inf], (2.0, "gradient")),
+        ([2.0], [math.nan, 1.0], (2.0, "gradient")),
+        ([2.0, math.inf], [1.0], (math.inf, "loss")),
+        ([math.inf], [math.nan], (math.inf, "loss")),
+    ],
+)
+def test_a_step_is_judged_by_its_loss_then_by_its_gradient(
+    losses: list[float], norms: list[float], verdict: tuple[float, str | None]
+) -> None:
+    assert taken(losses, norms).judge() == verdict
+
+
+def test_parameters_of_a_bad_gradient_are_named() -> None:
+    assert taken([1.0], [1.0, math.nan, 2.0, math.inf]).bad_names() == ["p1", "p3"]

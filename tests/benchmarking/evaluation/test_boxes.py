@@ -1,0 +1,46 @@
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from mnv2_dense.benchmarking.evaluation import boxes
+from mnv2_dense.benchmarking.evaluation.box_programs import OURS, PROGRAMS, PYCOCOTOOLS
+from mnv2_dense.benchmarking.evaluation.boxes import measure_boxes
+from mnv2_dense.benchmarking.evaluation.random_boxes import Counts
+
+
+def test_sections_have_ratios_beside_their_targets() -> None:
+    programs = {name: PROGRAMS[name] for name in (OURS, PYCOCOTOOLS)}
+    with patch.object(boxes, "installed", lambda: programs):
+        memory, *timed = measure_boxes(2, Counts(10, 40, 200, 3))
+    assert [ratio.target for ratio in memory.ratios] == [0.5, 0.5]
+    assert all(0.02 < ratio.value < 5 for ratio in memory.ratios)
+    assert "left out: faster-coco-eval, as it is not installed" in memory.notes
+    assert [section.title.split(", ", 1)[1] for section in timed] == [
+        *("from records in memory", "from records in memory, beside slow peers"),
+        *("from JSON files", "from JSON files, beside slow peers"),
+    ]
+    for (alone, beside), target in ((timed[:2], 0.03), (timed[2:], None)):
+        assert list(alone.timings) == [OURS]
+        assert alone.ratios == []
+        assert set(beside.timings) == {OURS, PYCOCOTOOLS}
+        assert [ratio.target for ratio in beside.ratios] == [target]
+        assert "10 images, 40 objects, 200 detections, 3 classes" in beside.notes
+        assert beside.notes[1].endswith("to pycocotools: 0")
+        assert len(beside.timings[OURS].seconds) == 2
+
+
+def _quarter(*_: Any, **__: Any) -> float:
+    return 0.25
+
+
+@pytest.mark.parametrize("repetitions", [1, 9])
+def test_slow_peers_are_repeated_less(repetitions: int) -> None:
+    programs = {name: PROGRAMS[name] for name in (OURS, PYCOCOTOOLS)}
+    with (
+        patch.object(boxes, "installed", lambda: programs),
+        patch.object(boxes, "measure_peak", _quarter),
+    ):
+        _, fast, slow, *_ = measure_boxes(repetitions, Counts(2, 4, 9, 2))
+    assert len(fast.timings[OURS].seconds) == repetitions
+    assert len(slow.timings[PYCOCOTOOLS].seconds) == min(repetitions, 3)
