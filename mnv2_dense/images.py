@@ -25,6 +25,7 @@ from mnv2_dense.image_bounds import (
     refuse_scans,
     refuse_strips,
 )
+from mnv2_dense.jpeg import decode_plain
 from mnv2_dense.structures import ImageSize
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
@@ -58,7 +59,8 @@ def read_image(path: Path, *, upright: bool = False) -> np.ndarray:
     with open_image(path) as image:
         turned = isinstance(image, TiffImageFile)  # Pillow turns these when they are decoded
         before = orientation(image) if turned else 1
-        pixels = to_rgb(image)
+        pixels = decode_plain(image)
+        pixels = to_rgb(image) if pixels is None else pixels
         if turned:
             return pixels if upright else _turn(pixels, _INVERSE.get(before, before))
         return _turn(pixels, orientation(image)) if upright else pixels

@@ -79,19 +79,22 @@ class Detections(NamedTuple):
 class DetectionSample(NamedTuple):
     """One image ready for the network: image [3, H, W] uint8 RGB at the input size.
 
-    `targets` are in pixels of `image`; `original_size` is the size of the stored file.
+    `targets` are in pixels of `image`; `original_size` is the size of the stored file;
+    `distortion` says what is still to be done to the colours: a `photometric.Distortion`.
     """
 
     image: Tensor
     targets: BoxTargets
     image_id: int
     original_size: ImageSize
+    distortion: Sequence[float] | None = None
 
 
 class DetectionBatch(NamedTuple):
     """Samples of one step: images [B, 3, H, W] uint8, their boxes, and one entry per image each.
 
     `bad_images` says which pictures were to be in it and could not be read, and why.
+    `distortions` [B, 5] are still to be done to the colours, on the device.
     """
 
     images: Tensor
@@ -99,14 +102,19 @@ class DetectionBatch(NamedTuple):
     image_ids: list[int]
     original_sizes: list[ImageSize]
     bad_images: Sequence[str] = ()
+    distortions: Tensor | None = None
 
 
 class SegmentationSample(NamedTuple):
-    """One image [3, H, W] uint8 RGB and its label map [H, W] uint8, `IGNORE_INDEX` for void."""
+    """One image [3, H, W] uint8 RGB and its label map [H, W] uint8, `IGNORE_INDEX` for void.
+
+    `distortion` says what is still to be done to the colours: a `photometric.Distortion`.
+    """
 
     image: Tensor
     label_map: Tensor
     image_id: str
+    distortion: Sequence[float] | None = None
 
 
 class SegmentationBatch(NamedTuple):
@@ -114,7 +122,8 @@ class SegmentationBatch(NamedTuple):
 
     H and W are the largest of the batch. Smaller pictures stand at the top left, over zeros and
     `IGNORE_INDEX`; `original_sizes` says how far they reach. `bad_images` says which pictures were
-    to be in it and could not be read, and why.
+    to be in it and could not be read, and why. `distortions` [B, 5] are still to be done to the
+    colours, on the device.
     """
 
     images: Tensor
@@ -122,3 +131,4 @@ class SegmentationBatch(NamedTuple):
     original_sizes: list[ImageSize]
     image_ids: list[str]
     bad_images: Sequence[str] = ()
+    distortions: Tensor | None = None

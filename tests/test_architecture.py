@@ -23,10 +23,12 @@ TOOLS = sorted((ROOT / "tools").glob("*.py"))
 DETECTION, SEGMENTATION = "detection", "segmentation"
 # Files of one column that have no twin in the other, since the task has no such step.
 WITHOUT_TWIN = {
-    DETECTION: {"anchors.py", "coding.py", "fitting.py", "matching.py", "targets.py"},
+    DETECTION: {
+        *("anchors.py", "coding.py", "cropping.py", "fitting.py", "matching.py", "targets.py")
+    },
     SEGMENTATION: {
         *("color_masks.py", "contents.py", "folders.py", "gaps.py", "inference.py", "lraspp.py"),
-        *("masks.py", "rendered.py", "survey.py"),
+        *("masks.py", "rendered.py", "strips.py", "survey.py"),
     },
 }
 # By file below the package: what stands for what. `{}` is the column, of one name in both.

@@ -2,16 +2,21 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mnv2_dense.cli import run_command
 
+TASKS = ("detection", "segmentation")
 HELP = """what is measured:
-  predict   prediction with every engine, beside torchvision and the bare runtimes
-  formats   score, size and time of a checkpoint in every format, float32 and int8
-  training  a training step beside its parts and torchvision's, Lightning beside a loop by hand
-  startup   commands that need no network: help, a config, a mistake in one
+  predict     prediction with every engine, beside torchvision and the bare runtimes
+  formats     score, size and time of a checkpoint in every format, float32 and int8
+  training    a training step beside its parts and torchvision's, Lightning beside a loop by hand
+  loading     samples of training from picture files, beside torchvision's presets
+  cache       the same from a resized copy of a data set, beside its originals
+  evaluation  the twelve numbers of COCO and the confusion matrix, beside other programs
+  startup     commands that need no network: help, a config, a mistake in one
 
 `benchmark.py WHAT --help` says more."""
 PREDICT_HELP = """No checkpoint and no data are needed: the networks have random weights, fitted so
@@ -40,6 +45,22 @@ examples:
   python tools/benchmark.py predict --task segmentation --models int8.onnx --pictures FOLDER"""
 
 
+class Kind(NamedTuple):
+    """A kind of benchmark.
+
+    Attributes:
+        description: What it times.
+        add: Adds its own arguments.
+        run: Times what the options ask for.
+        epilog: More of its help.
+    """
+
+    description: str
+    add: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+    epilog: str = ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line and runs the command."""
     parser = argparse.ArgumentParser(
@@ -47,23 +68,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=(*BENCHMARKS,))
+    parser.add_argument("what", choices=(*KINDS,))
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    return BENCHMARKS[given.what](given.rest)
+    kind = KINDS[given.what]
+    options = read_options(given.what, kind, given.rest)
+    return run_command(lambda: kind.run(options))
 
 
-def measure_prediction(arguments: Sequence[str]) -> int:
-    """Reads what to time, and times it."""
+def read_options(name: str, kind: Kind, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a kind, checked."""
     parser = argparse.ArgumentParser(
-        "benchmark.py predict",
-        description="Time whole calls of SSDLite 320 and DeepLabv3 513 with every engine that is "
-        "installed,\nbeside torchvision, ONNX Runtime and the TFLite runtime, in one interleaved "
-        "run of batch 1;\nthen a folder of pictures, and the start of a process.",
-        epilog=PREDICT_HELP,
+        f"benchmark.py {name}",
+        description=kind.description,
+        epilog=kind.epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_counts(parser)
+    kind.add(parser)
+    parser.add_argument("--threads", type=int, default=2, help="of everything (default 2)")
+    parser.add_argument(
+        "--repetitions", type=int, default=30, metavar="N", help="of every call (default 30)"
+    )
+    if name != "formats":
+        parser.add_argument(
+            "--out", type=Path, metavar="FILE", help="JSON file for all figures, replaced if there"
+        )
+    options = parser.parse_intermixed_args(arguments)
+    for count in ("threads", "repetitions", "pictures"):
+        value = getattr(options, count, None)
+        if isinstance(value, int) and value < 1:
+            parser.error(f"--{count} is at least 1, not {value}")
+    return options
+
+
+def add_prediction(parser: argparse.ArgumentParser) -> None:
+    """What to predict with."""
     parser.add_argument(
         "--engines",
         nargs="+",
@@ -72,7 +111,7 @@ def measure_prediction(arguments: Sequence[str]) -> int:
         help="only these of onnx, openvino, litert, torch_export, torch (default: all installed); "
         "bare ONNX Runtime is timed if onnx is among them",
     )
-    parser.add_argument("--task", choices=("detection", "segmentation"), help="default: both")
+    parser.add_argument("--task", choices=TASKS, help="default: both")
     parser.add_argument(
         "--models",
         nargs="+",
@@ -96,10 +135,6 @@ def measure_prediction(arguments: Sequence[str]) -> int:
         help="the first 64 pictures below it are used, the first one for single calls (default: "
         "drawn ones)",
     )
-    add_out(parser)
-    options = parser.parse_args(arguments)
-    check_counts(parser, options)
-    return run_command(lambda: run_prediction(options))
 
 
 def run_prediction(options: argparse.Namespace) -> None:
@@ -109,17 +144,10 @@ def run_prediction(options: argparse.Namespace) -> None:
     benchmark_predict(Wanted(**vars(options)))
 
 
-def measure_formats(arguments: Sequence[str]) -> int:
-    """Reads what to table, and tables it."""
-    parser = argparse.ArgumentParser(
-        "benchmark.py formats",
-        description="Export a checkpoint to every format, float32 and int8, and write a table of "
-        "the scores on its validation set, the sizes, and the times of whole calls.",
-    )
+def add_formats(parser: argparse.ArgumentParser) -> None:
+    """What to export."""
     parser.add_argument("checkpoint", type=Path, help="a checkpoint of a run")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="data.key=value", help="changes to the data of its config"
-    )
+    add_overrides(parser, "changes to the data of its config")
     parser.add_argument(
         "--calibration",
         type=Path,
@@ -130,10 +158,6 @@ def measure_formats(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="of the files and of the table"
     )
-    add_counts(parser)
-    options = parser.parse_intermixed_args(arguments)
-    check_counts(parser, options)
-    return run_command(lambda: run_formats(options))
 
 
 def run_formats(options: argparse.Namespace) -> None:
@@ -143,32 +167,15 @@ def run_formats(options: argparse.Namespace) -> None:
     compare_formats(**vars(options))
 
 
-def measure_training(arguments: Sequence[str]) -> int:
-    """Reads what to time of training, and times it."""
-    parser = argparse.ArgumentParser(
-        "benchmark.py training",
-        description="Time training steps of SSDLite 320 and DeepLabv3 513 on the CPU, beside "
-        "torchvision's networks and in another memory format; the loss and the average of the "
-        "weights as shares of a step; and a run of Lightning beside a loop by hand.",
-    )
-    add_counts(parser)
-    parser.add_argument(
-        "--task",
-        nargs="+",
-        choices=("detection", "segmentation"),
-        default=["detection", "segmentation"],
-        help="default: both",
-    )
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """What to train."""
+    add_task(parser)
     parser.add_argument(
         "--batch-size", type=int, metavar="N", help="default: 8 of detection, 4 of segmentation"
     )
     parser.add_argument(
         "--compiled", action="store_true", help="time the compiled network, too (minutes to begin)"
     )
-    add_out(parser)
-    options = parser.parse_args(arguments)
-    check_counts(parser, options)
-    return run_command(lambda: run_training(options))
 
 
 def run_training(options: argparse.Namespace) -> None:
@@ -178,16 +185,64 @@ def run_training(options: argparse.Namespace) -> None:
     benchmark_training(**vars(options))
 
 
-def measure_startup(arguments: Sequence[str]) -> int:
-    """Times commands that need no network."""
-    parser = argparse.ArgumentParser(
-        "benchmark.py startup", description="Time commands that need no network, from the start."
+def add_loading(parser: argparse.ArgumentParser) -> None:
+    """Which data to load."""
+    for name in ("coco", "voc"):
+        help_text = f"data in {name.upper()}'s layout (default: drawn scenes)"
+        parser.add_argument(f"--{name}", type=Path, metavar="FOLDER", help=help_text)
+    parser.add_argument(
+        "--pictures", type=int, default=32, metavar="N", help="of each set (default 32)"
     )
-    add_counts(parser)
-    add_out(parser)
-    options = parser.parse_args(arguments)
-    check_counts(parser, options)
-    return run_command(lambda: run_startup(options))
+
+
+def run_loading(options: argparse.Namespace) -> None:
+    """Times loading."""
+    from mnv2_dense.commands.benchmark_loading import benchmark_loading
+
+    benchmark_loading(**vars(options))
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Which data to copy."""
+    parser.add_argument("config", type=Path, help="a YAML file, see configs/")
+    add_overrides(parser, "changes to it")
+    parser.add_argument(
+        "--shorter-side", type=int, nargs="+", default=[], metavar="N", help="of further copies"
+    )
+
+
+def run_cache(options: argparse.Namespace) -> None:
+    """Times samples from copies."""
+    from mnv2_dense.config.loader import check_file
+
+    check_file(options.config, options.overrides)
+
+    from mnv2_dense.commands.benchmark_cache import benchmark_cache
+
+    benchmark_cache(**vars(options))
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    """What to evaluate."""
+    add_task(parser)
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PATH",
+        help="a segmenter of 513x513, to time its own answers and its validation, too",
+    )
+    add_overrides(parser, "changes to its config")
+
+
+def run_evaluation(options: argparse.Namespace) -> None:
+    """Times evaluation."""
+    from mnv2_dense.commands.benchmark_evaluation import benchmark_evaluation
+
+    benchmark_evaluation(**vars(options))
+
+
+def add_nothing(_: argparse.ArgumentParser) -> None:
+    """There is nothing to choose."""
 
 
 def run_startup(options: argparse.Namespace) -> None:
@@ -197,34 +252,62 @@ def run_startup(options: argparse.Namespace) -> None:
     benchmark_startup(Path(__file__).parent, **vars(options))
 
 
-def add_out(parser: argparse.ArgumentParser) -> None:
-    """The file of the figures."""
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="JSON file for all figures, replaced if there"
-    )
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """One task or both."""
+    parser.add_argument("--task", nargs="+", choices=TASKS, default=[*TASKS], help="default: both")
 
 
-def add_counts(parser: argparse.ArgumentParser) -> None:
-    """Threads and repetitions, which both have."""
-    parser.add_argument("--threads", type=int, default=2, help="of everything (default 2)")
-    parser.add_argument(
-        "--repetitions", type=int, default=30, metavar="N", help="of every call (default 30)"
-    )
+def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
+    """Changes to a config."""
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help=what)
 
 
-def check_counts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuses counts below 1."""
-    for name in ("threads", "repetitions"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} is at least 1, not {getattr(options, name)}")
-
-
-BENCHMARKS = {
-    "predict": measure_prediction,
-    "formats": measure_formats,
-    "training": measure_training,
-    "startup": measure_startup,
+KINDS = {
+    "predict": Kind(
+        "Time whole calls of SSDLite 320 and DeepLabv3 513 with every engine that is installed,\n"
+        "beside torchvision, ONNX Runtime and the TFLite runtime, in one interleaved run of batch "
+        "1;\nthen a folder of pictures, and the start of a process.",
+        add_prediction,
+        run_prediction,
+        PREDICT_HELP,
+    ),
+    "formats": Kind(
+        "Export a checkpoint to every format, float32 and int8, and write a table of the scores\n"
+        "on its validation set, the sizes, and the times of whole calls.",
+        add_formats,
+        run_formats,
+    ),
+    "training": Kind(
+        "Time training steps of SSDLite 320 and DeepLabv3 513 on the CPU, beside torchvision's\n"
+        "networks and in another memory format; the loss and the average of the weights as shares\n"
+        "of a step; and a run of Lightning beside a loop by hand.",
+        add_training,
+        run_training,
+    ),
+    "loading": Kind(
+        "Time training samples on one thread, from picture files to what a loader hands over,\n"
+        "beside torchvision's reference presets.",
+        add_loading,
+        run_loading,
+    ),
+    "cache": Kind(
+        "Time training samples on one thread from resized copies of a data set, as of\n"
+        "tools/prepare_cache.py, which are made in a temporary folder, beside the originals.",
+        add_cache,
+        run_cache,
+    ),
+    "evaluation": Kind(
+        "Time COCO's evaluation of boxes beside pycocotools, faster-coco-eval and torchmetrics on\n"
+        "500,000 drawn detections (half an hour), and the confusion matrix and up-sampling of\n"
+        "label maps beside the usual ways.",
+        add_evaluation,
+        run_evaluation,
+    ),
+    "startup": Kind(
+        "Time commands that need no network, each in a fresh process.", add_nothing, run_startup
+    ),
 }
+"""By name on the command line."""
 
 if __name__ == "__main__":
     sys.exit(main())

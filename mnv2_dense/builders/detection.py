@@ -9,7 +9,9 @@ from mnv2_dense.builders import detection_data
 from mnv2_dense.builders.backbones import build_backbone, default_taps, norm_options
 from mnv2_dense.builders.detection_data import read_boxes, read_truth
 from mnv2_dense.builders.parts import (
+    augmentation_options,
     input_size,
+    left_to_device,
     loader_options,
     task_options,
 )
@@ -122,7 +124,11 @@ def build_task(config: DetectionConfig, categories: Sequence[Category]) -> Detec
         network,
         loss=build_loss(config),
         decoder=build_decoder(config),
-        metric=CocoDetectionMetric(partial(read_truth, config.data), tuple(categories)),
+        metric=CocoDetectionMetric(
+            partial(read_truth, config.data),
+            tuple(categories),
+            backend=config.evaluation.backend,
+        ),
         **task_options(config, categories),
     )
 
@@ -159,10 +165,11 @@ def build_data(
     size, seed = input_size(config), config.training.seed
     resize = config.input.resize
     augment = TrainTransform(
-        size, mean=config.input.mean, resize=resize, **config.augmentation.model_dump()
+        size, mean=config.input.mean, resize=resize, **augmentation_options(config)
     )
+    colours = left_to_device(config)
     return DataModule(
-        train_dataset=None if train is None else DetectionDataset(train, augment, seed),
+        train_dataset=None if train is None else DetectionDataset(train, augment, seed, colours),
         val_dataset=DetectionDataset(val, EvalTransform(size, resize), seed),
         collate=collate,
         skip_bad=config.data.on_bad_image == "skip",

@@ -6,6 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mnv2_dense.caching.enlarged import CachedDetectionIndex, EnlargedDetectionIndex
+from mnv2_dense.caching.manifest import find_cache
 from mnv2_dense.config.detection import DetectionData
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.targets import build_index
@@ -41,6 +43,8 @@ def read_boxes(data: DetectionData, split: str, *, whole: bool = False) -> BoxSe
 
 
 def _read(data: DetectionData, split: str, choose: Choice | None, whole: bool) -> BoxSet:
+    if (cache := find_cache(Path(data.root))) is not None:
+        cache.check_section(data.model_dump(mode="json"))
     upright = data.orientation == "upright"
     images, annotations, listed = (
         getattr(data, f"{split}_{key}") for key in ("images", "annotations", "list")
@@ -110,16 +114,46 @@ def settle_classes(data: DetectionData) -> DetectionData:
 def read_split(data: DetectionData, split: str) -> DetectionIndex:
     """The images and boxes of `train` or `val`.
 
+    The boxes of a cache's `val` are the original ones: see `mnv2_dense.caching.enlarged`.
+
     Raises:
         UserError: They cannot be used, there is no box to train on, or there are other classes
             than the config counts.
     """
+    measured = measured_section(data) if split == "val" else data
+    index = build_index(read_usable(measured, split), upright=data.orientation == "upright")
+    check_split(data, split, index)
+    if measured is not data:
+        return EnlargedDetectionIndex(index)
+    return index if find_cache(Path(data.root)) is None else CachedDetectionIndex(index)
+
+
+def read_usable(data: DetectionData, split: str) -> BoxSet:
+    """What `read_boxes` gives, with pictures passed over as `on_bad_image` says.
+
+    Raises:
+        UserError: See `read_boxes`.
+    """
     boxes = read_boxes(data, split)
     if data.on_bad_image == "skip":
         boxes = replace(boxes, problems=[*map(_pass_over, boxes.problems)])
-    index = build_index(boxes, upright=data.orientation == "upright")
-    check_split(data, split, index)
-    return index
+    return boxes
+
+
+def measured_section(data: DetectionData) -> DetectionData:
+    """The section with the annotations that a validation set is measured against.
+
+    Those of a cache are the originals, beside the scaled ones that it trains on; others stay.
+
+    Raises:
+        UserError: The cache is not finished, or damaged.
+    """
+    cache = find_cache(Path(data.root))
+    key = "val_annotations" if data.val_share is None else "train_annotations"
+    scaled = getattr(data, key)
+    if cache is None or scaled is None:
+        return data
+    return data.model_copy(update={key: str(cache.original(cache.root / scaled))})
 
 
 def check_split(data: DetectionData, split: str, index: DetectionIndex) -> None:
@@ -154,6 +188,6 @@ def read_truth(data: DetectionData) -> Mapping[str, Any]:
         UserError: It cannot be read.
     """
     try:
-        return read_boxes(data, "val").content()
+        return read_boxes(measured_section(data), "val").content()
     finally:
         forget_files()

@@ -4,8 +4,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
+
 from mnv2_dense import __version__
 from mnv2_dense.config.schema import Config
+from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.optimizer import build_optimizer
 from mnv2_dense.training.schedule import learning_rate_factor
@@ -44,6 +47,30 @@ def checkpoint_card(config: Config, categories: Sequence[Category]) -> dict[str,
         "config": config.model_dump(mode="json"),
         "categories": [list(category) for category in categories],
     }
+
+
+def augmentation_options(config: Config) -> dict[str, Any]:
+    """What `TrainTransform` takes beside sizes and colours of the input."""
+    options = config.augmentation.model_dump()
+    return {**options, "photometric": 0.0} if _distorts_on_device(config) else options
+
+
+def left_to_device(config: Config) -> PhotometricDistortion | None:
+    """The colour distortion that is done to whole batches, if the loader does not do it."""
+    if not _distorts_on_device(config):
+        return None
+    return PhotometricDistortion(config.augmentation.photometric)
+
+
+def _distorts_on_device(config: Config) -> bool:
+    place = config.training.photometric_on
+    chosen = on_gpus(config) if place == "auto" else place == "device"
+    return chosen and config.augmentation.photometric > 0
+
+
+def on_gpus(config: Config) -> bool:
+    """Whether the processes run on NVIDIA's or AMD's GPUs."""
+    return config.training.accelerator in ("auto", "gpu") and torch.cuda.device_count() > 0
 
 
 def loader_options(config: Config) -> dict[str, Any]:

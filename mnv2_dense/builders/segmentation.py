@@ -8,7 +8,9 @@ from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.builders import segmentation_data
 from mnv2_dense.builders.backbones import build_backbone, default_taps
 from mnv2_dense.builders.parts import (
+    augmentation_options,
     input_size,
+    left_to_device,
     loader_options,
     task_options,
 )
@@ -153,10 +155,11 @@ def build_data(
     """Loaders over both splits; without `train`, for evaluation only."""
     seed = config.training.seed
     augment = TrainTransform(
-        input_size(config), mean=config.input.mean, **config.augmentation.model_dump()
+        input_size(config), mean=config.input.mean, **augmentation_options(config)
     )
+    colours = left_to_device(config)
     return DataModule(
-        train_dataset=None if train is None else SegmentationDataset(train, augment, seed),
+        train_dataset=None if train is None else SegmentationDataset(train, augment, seed, colours),
         val_dataset=SegmentationDataset(val, EvalTransform(), seed),
         collate=collate,
         skip_bad=config.data.on_bad_image == "skip",

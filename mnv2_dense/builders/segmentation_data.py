@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mnv2_dense.builders.segmentation_files import list_masks, pair_split, read_instances
+from mnv2_dense.caching.enlarged import enlarge_masks
+from mnv2_dense.caching.manifest import find_cache
 from mnv2_dense.config.segmentation import SegmentationData
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.class_names import (
@@ -31,6 +33,8 @@ _VOC_NAME = re.compile(r"20(07|08|09|10|11|12)_\d{6}")
 def read_split(data: SegmentationData, split: str) -> SegmentationIndex:
     """The pictures and label maps of `train` or `val`.
 
+    Those of a cache are brought to the originals' sizes: see `mnv2_dense.caching.enlarged`.
+
     Raises:
         UserError: They cannot be used, or no class list can be had.
     """
@@ -44,6 +48,8 @@ def read_split(data: SegmentationData, split: str) -> SegmentationIndex:
             check_sizes=data.on_bad_image == "stop",
         )
     index = _read_masks(data, split if data.val_share is None else "train")
+    if (cache := find_cache(Path(data.root))) is not None:
+        index = enlarge_masks(index, cache, measured=split == "val")
     if data.val_share is None:
         return index
     ids = [index.image_id(position) for position in range(len(index))]
@@ -91,6 +97,8 @@ def settle_classes(
     Raises:
         UserError: The data are not there, or do not say what classes they have.
     """
+    if (cache := find_cache(Path(data.root))) is not None:
+        cache.check_section(data.model_dump(mode="json"))
     if data.classes is not None:
         return data
     if data.format == "coco":

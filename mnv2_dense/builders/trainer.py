@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from mnv2_dense.builders.parts import on_gpus
 from mnv2_dense.config.schema import Config
 from mnv2_dense.training.averaging import ema_callback
 from mnv2_dense.training.bad_images import BadImages
@@ -93,11 +94,6 @@ def count_processes(config: Config) -> int:
         return training.devices * training.num_nodes
     gpus = torch.cuda.device_count() if on_gpus(config) else 1
     return gpus * training.num_nodes
-
-
-def on_gpus(config: Config) -> bool:
-    """Whether the processes run on NVIDIA's or AMD's GPUs."""
-    return config.training.accelerator in ("auto", "gpu") and torch.cuda.device_count() > 0
 
 
 def _strategy(config: Config) -> str | Processes:

@@ -10,6 +10,7 @@ from mnv2_dense.builders import read_split, settle_classes
 from mnv2_dense.builders.detection_data import read_boxes
 from mnv2_dense.builders.opening import check_same_categories
 from mnv2_dense.builders.segmentation_data import mask_rule
+from mnv2_dense.caching.manifest import find_cache
 from mnv2_dense.commands.checks import check_outside
 from mnv2_dense.commands.new_folder import new_folder
 from mnv2_dense.commands.session import say
@@ -74,6 +75,8 @@ def convert(
         allowed = ", ".join(WRITERS) if detects else MASKS
         raise UserError(f"{source}: a {config.task} data set; it can be written as {allowed}")
     check_outside(out, config)
+    if find_cache(Path(config.data.root)) is not None:
+        raise UserError(f"data.root={config.data.root}: a cache; convert the originals")
     splits = _splits(config)
     with new_folder(out) as folder:
         written = (_write_boxes if detects else _write_masks)(config, splits, target, folder)

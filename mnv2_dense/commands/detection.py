@@ -4,13 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torchvision.ops import box_convert
 from typing_extensions import override
 
+from mnv2_dense.coco_evaluation.files import write_results
+from mnv2_dense.coco_evaluation.records import Results
 from mnv2_dense.commands.column import Column, to_picture
 from mnv2_dense.detection.data import DetectionDataset, join_targets
 from mnv2_dense.detection.draw import draw_detections, draw_targets
@@ -54,7 +55,8 @@ class DetectionColumn(Column):
     @override
     def write_results(self, out: Path) -> list[Path]:
         path, truth = out / "detections.json", out / "ground_truth.json"
-        path.write_text(json.dumps(self.task.results) + "\n")
+        assert self.task.results is not None, "nothing was kept"
+        write_results(self.task.results, path)
         metric = self.task.metric
         if self.task.card["config"]["data"]["format"] == "coco" or metric is None:
             return [path]
@@ -66,6 +68,7 @@ class DetectionColumn(Column):
     @override
     def draw_pair(self, index: DetectionIndex, position: int) -> tuple[str, Picture]:
         image_id = index.image_id(position)
+        assert self.task.results is not None, "nothing was kept"
         found = detections_of(self.task.results, image_id, index.categories)
         image, factor = enlarge(index.image(position))
         targets = index.targets(position)
@@ -107,15 +110,12 @@ def _leave(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int) 
     return image, boxes, labels
 
 
-def detections_of(
-    results: Sequence[dict[str, Any]], image_id: int, categories: Sequence[Category]
-) -> Detections:
+def detections_of(results: Results, image_id: int, categories: Sequence[Category]) -> Detections:
     """The detections of one image out of COCO results."""
     labels = {category.category_id: label for label, category in enumerate(categories)}
-    own = [result for result in results if result["image_id"] == image_id]
-    boxes = torch.tensor([result["bbox"] for result in own]).reshape(-1, 4)
+    own = Results(*(column[results.images == image_id] for column in results))
     return Detections(
-        box_convert(boxes, "xywh", "xyxy"),
-        torch.tensor([result["score"] for result in own]),
-        torch.tensor([labels[result["category_id"]] for result in own], dtype=torch.int64),
+        box_convert(torch.from_numpy(own.boxes).float(), "xywh", "xyxy"),
+        torch.from_numpy(own.scores).float(),
+        torch.tensor([labels[number] for number in own.labels.tolist()], dtype=torch.int64),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing_extensions import override
 from mnv2_dense.builders import Index, settle_classes
 from mnv2_dense.builders.detection_data import read_truth
 from mnv2_dense.builders.opening import check_same_categories, parse_card
+from mnv2_dense.coco_evaluation.records import Results
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.detection import DetectionColumn
 from mnv2_dense.commands.prediction_checkpoints import looks_twice
@@ -33,8 +34,8 @@ from mnv2_dense.segmentation.metrics import SegmentationMetric
 from mnv2_dense.structures import Detections
 from mnv2_dense.training.bad_images import Unmeasured
 
-CHANGEABLE = ("data.", "training.")
-"""Sections whose keys change what an exported model is measured on; it has the others inside."""
+CHANGEABLE = ("data.", "training.", "evaluation.backend")
+"""Sections and keys that change what an exported model is measured on; it has the others inside."""
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Measured:
     metric: CocoDetectionMetric | SegmentationMetric
     card: dict[str, Any]
     scores: Any = None
-    results: list[dict[str, Any]] = field(default_factory=list)
+    results: Results | None = None
 
 
 class ExportedSegmentation(SegmentationColumn):
@@ -119,7 +120,9 @@ def measure(predictor: Predictor, config: Config, index: Index) -> tuple[Column,
         UserError: A picture or its ground truth cannot be used, or none of them.
     """
     metric = (
-        CocoDetectionMetric(partial(read_truth, config.data), index.categories)
+        CocoDetectionMetric(
+            partial(read_truth, config.data), index.categories, backend=config.evaluation.backend
+        )
         if isinstance(config, DetectionConfig)
         else SegmentationMetric(index.categories)
     )

@@ -122,8 +122,9 @@ class _Tiles:
         self.index = index
         self.train = split == "train"
         self.skip_bad, self.seed = config.data.on_bad_image == "skip", config.training.seed
-        # The same data set object that training or evaluation reads.
-        data = build_data(config, index, index)
+        # The same data set object that training or evaluation reads, but for where colours change.
+        training = config.training.model_copy(update={"photometric_on": "worker"})
+        data = build_data(config.model_copy(update={"training": training}), index, index)
         dataset = data.train_dataset if self.train else data.val_dataset
         assert dataset is not None
         self.dataset = dataset

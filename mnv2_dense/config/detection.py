@@ -220,6 +220,14 @@ class Decode(Section):
     """Detections kept per image; COCO evaluates 100."""
 
 
+class DetectionEvaluation(Section):
+    """How detections are measured."""
+
+    backend: Literal["mnv2_dense", "pycocotools"] = "mnv2_dense"
+    """What computes COCO's numbers: this project's evaluator, or pycocotools: the same numbers, in
+    a hundred times the time."""
+
+
 class DetectionConfig(Section):
     """A detector, its data and its training."""
 
@@ -236,6 +244,7 @@ class DetectionConfig(Section):
     matching: Matching = Matching()
     loss: DetectionLoss = DetectionLoss()
     decode: Decode = Decode()
+    evaluation: DetectionEvaluation = DetectionEvaluation()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     training: Training = Training()

@@ -258,6 +258,9 @@ class Training(Section):
     """torch.compile the network (a minute or two at the first step)."""
     channels_last: bool = True
     """Channels-last memory format, faster on CPU and on tensor cores."""
+    photometric_on: Literal["auto", "worker", "device"] = "auto"
+    """Where training pictures' colours are distorted: in the loader's processes, or on the device,
+    a whole batch at once; `auto` takes the device where it is a GPU."""
     accumulate_batches: Count = 1
     """Batches per optimiser step."""
     gradient_clip_norm: Positive | None = None

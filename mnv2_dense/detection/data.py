@@ -8,6 +8,8 @@ from typing_extensions import override
 
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.detection.transforms import DetectionTransform
+from mnv2_dense.ops.distortion import join_distortions
+from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.structures import (
     BatchTargets,
     BoxTargets,
@@ -26,12 +28,20 @@ class DetectionDataset(Dataset[DetectionSample]):
         transform: Makes a picture and its boxes ready for the network.
         seed: With a sample's epoch and index it decides the sample's augmentation, so the same
             seed gives the same samples whatever the number of loader processes.
+        left_to_device: Colour distortion that goes along with a sample, to be done to the batch.
     """
 
-    def __init__(self, index: DetectionIndex, transform: DetectionTransform, seed: int = 0) -> None:
+    def __init__(
+        self,
+        index: DetectionIndex,
+        transform: DetectionTransform,
+        seed: int = 0,
+        left_to_device: PhotometricDistortion | None = None,
+    ) -> None:
         self.index = index
         self.transform = transform
         self.seed = seed
+        self.left_to_device = left_to_device
 
     def __len__(self) -> int:
         return len(self.index)
@@ -52,21 +62,27 @@ class DetectionDataset(Dataset[DetectionSample]):
             image, targets.boxes.numpy(), targets.labels.numpy(), seed
         )
         return DetectionSample(
-            image=torch.from_numpy(image).permute(2, 0, 1).contiguous(),
+            image=torch.from_numpy(image).permute(2, 0, 1),
             targets=BoxTargets(torch.from_numpy(boxes), torch.from_numpy(labels)),
             image_id=self.index.image_id(key.index),
             original_size=size,
+            distortion=None if self.left_to_device is None else self.left_to_device.draw(seed),
         )
 
 
 def collate(samples: Sequence[DetectionSample]) -> DetectionBatch:
-    """The batch of the samples, in their order; of none, one without pixels."""
-    images = [sample.image for sample in samples]
+    """The batch of the samples, in their order; of none, one without pixels.
+
+    Images stay channels last in memory, as pictures are decoded and networks read them.
+    """
+    images = [sample.image.permute(1, 2, 0) for sample in samples]
+    stacked = torch.stack(images) if images else torch.zeros((0, 0, 0, 3), dtype=torch.uint8)
     return DetectionBatch(
-        images=torch.stack(images) if images else torch.zeros((0, 3, 0, 0), dtype=torch.uint8),
+        images=stacked.permute(0, 3, 1, 2),
         targets=join_targets([sample.targets for sample in samples]),
         image_ids=[sample.image_id for sample in samples],
         original_sizes=[sample.original_size for sample in samples],
+        distortions=join_distortions([sample.distortion for sample in samples]),
     )
 
 

@@ -62,8 +62,6 @@ class DetectionIndex:
         box_offsets: int64 [N + 1]; image i has the boxes from entry i up to entry i + 1.
         file_names: One per image, below `image_folder`.
         upright: Whether boxes refer to pictures as EXIF turns them, not as they are stored.
-        enlarged: Whether smaller pictures are brought to the sizes that their boxes were drawn
-            for, as those of a cache are where they are measured.
         notes: What else the reader changed or left out, a line each.
     """
 
@@ -80,7 +78,6 @@ class DetectionIndex:
         file_names: SharedTexts,
         *,
         upright: bool = False,
-        enlarged: bool = False,
         notes: Sequence[str] = (),
     ) -> None:
         self.image_folder = image_folder
@@ -93,7 +90,6 @@ class DetectionIndex:
         self.box_offsets = box_offsets.share_memory_()
         self.file_names = file_names
         self.upright = upright
-        self.enlarged = enlarged
         self.notes = tuple(notes)
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
-"""COCO box metrics: pycocotools' twelve numbers and the precision of every class.
+"""COCO box metrics: the twelve numbers and the precision of every class.
 
-`evaluate` is the functional core and needs neither torch nor a process group;
+`evaluate` is the functional core and needs no process group;
 `CocoDetectionMetric` collects detections over batches and processes and calls it.
 """
 
@@ -13,7 +13,10 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 from typing_extensions import override
 
-from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate, needed_fields
+from mnv2_dense.coco_evaluation.evaluation import Backend
+from mnv2_dense.coco_evaluation.instances import ground_truth_of
+from mnv2_dense.coco_evaluation.records import GroundTruth, Results
+from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate
 from mnv2_dense.structures import Category, Detections
 
 
@@ -31,6 +34,7 @@ class CocoDetectionMetric(Metric):
         read_ground_truth: Gives what `evaluate` measures against; called at the first `compute`,
             as a network that only predicts needs no ground truth.
         categories: classes in label order, as the labels of the detections count them.
+        backend: what computes the scores; see `evaluate`.
         kwargs: torchmetrics' own options.
     """
 
@@ -46,15 +50,18 @@ class CocoDetectionMetric(Metric):
 
     def __init__(
         self,
-        read_ground_truth: Callable[[], Mapping[str, Any]],
+        read_ground_truth: Callable[[], GroundTruth | Mapping[str, Any]],
         categories: Sequence[Category],
+        *,
+        backend: Backend = "mnv2_dense",
         **kwargs: Any,
     ) -> None:
         """Start with no image seen."""
         super().__init__(**kwargs)
         self.read_ground_truth = read_ground_truth
         self.categories = tuple(categories)
-        self._ground_truth: Mapping[str, Any] | None = None
+        self.backend = backend
+        self._ground_truth: GroundTruth | None = None
         for name in _empty_states(self.device):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -87,10 +94,13 @@ class CocoDetectionMetric(Metric):
             UserError: the ground truth cannot be read, or lacks an image that was seen.
         """
         if self._ground_truth is None:
-            self._ground_truth = needed_fields(self.read_ground_truth())
-        return evaluate(self._ground_truth, self.results(), self._joined("image_ids").tolist())
+            content = self.read_ground_truth()
+            known = isinstance(content, GroundTruth)
+            self._ground_truth = content if known else ground_truth_of(content)
+        image_ids = self._joined("image_ids").tolist()
+        return evaluate(self._ground_truth, self.results(), image_ids, backend=self.backend)
 
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> Results:
         """COCO results of the images seen by this process; within `sync_context()`, by all."""
         counts = self._joined("counts").tolist()
         parts = [self._joined(name).split(counts) for name in ("boxes", "scores", "labels")]

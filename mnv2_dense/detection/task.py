@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 from typing_extensions import override
 
+from mnv2_dense.coco_evaluation.records import Results
 from mnv2_dense.detection.decode import Decoder
 from mnv2_dense.detection.loss import LossTerms, SSDLoss
 from mnv2_dense.detection.metrics import CocoDetectionMetric
@@ -37,7 +38,7 @@ class DetectionTask(DenseTask):
         super().__init__(network, metric=metric, **kwargs)
         self.loss = loss
         self.decoder = decoder
-        self.results: list[dict[str, Any]] = []
+        self.results: Results | None = None
 
     def losses(self, batch: DetectionBatch) -> LossTerms:
         """Classification and localisation loss of a batch."""

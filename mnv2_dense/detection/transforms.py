@@ -8,21 +8,31 @@ section 3.6, the zoom-out.
 
 import os
 import random
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 from typing_extensions import override
 
+from mnv2_dense.detection.cropping import (
+    MIN_IOUS,
+    Window,
+    centres_inside,
+    draw_canvas,
+    draw_crop,
+)
 from mnv2_dense.ops.legacy_resize import resize_legacy
 from mnv2_dense.photometric import PhotometricDistortion
+from mnv2_dense.placing import Span, look, place
 from mnv2_dense.structures import ImageSize
 
 # Without this the import below asks the network for a newer release.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
-from albumentations.augmentations.crops.transforms import BaseCrop
+from albumentations.core.bbox_utils import BboxProcessor
+from albumentations.core.type_definitions import Targets
 
 Resize = Literal["bilinear", "legacy_bilinear"]
 """OpenCV's bilinear, or that of TensorFlow 1 (see `resize_legacy`)."""
@@ -31,17 +41,7 @@ Transformed = tuple[np.ndarray, np.ndarray, np.ndarray]
 MIN_BOX_SIDE = 1.0
 """Boxes thinner than this many pixels of the network's input are dropped."""
 
-MIN_IOUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
-"""The crop's options for the least IoU with some box. Source: SSD, section 2.2 (0 is "any")."""
-
-ASPECT_RATIOS = (0.5, 2.0)
-"""Range of the crop's width / height. Source: SSD, section 2.2."""
-
-CROP_TRIALS = 50
-"""Crops drawn per option before another option is tried. Source: SSD's released sampler."""
-
-MAX_CANVAS_PIXELS = 64_000_000
-"""The zoom-out never makes a larger canvas, so that a huge picture cannot fill the memory."""
+_ROUNDING = 1e-6
 
 
 class DetectionTransform(Protocol):
@@ -72,13 +72,13 @@ class EvalTransform:
     """
 
     def __init__(self, size: ImageSize, resize: Resize = "bilinear") -> None:
-        self._pipeline = _compose([_resize(size, resize, rounded=False)])
+        self._pipeline = _compose([PlainResize(size, resize, rounded=False)])
 
     def __call__(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int = 0
     ) -> Transformed:
         """See `DetectionTransform`; nothing here is random."""
-        return _run(self._pipeline, image, boxes, labels, seed, random.Random(seed))
+        return _run(self._pipeline, image, boxes, labels, seed)
 
 
 class TrainTransform:
@@ -113,10 +113,16 @@ class TrainTransform:
     ) -> None:
         self._pipeline = _compose(
             [
-                Expand(expand_max_ratio, fill=mean, p=expand),
-                IoUCrop(iou_crop_min_scale, p=iou_crop),
+                ZoomAndCrop(
+                    size,
+                    fill=mean,
+                    expand=expand,
+                    expand_max_ratio=expand_max_ratio,
+                    iou_crop=iou_crop,
+                    iou_crop_min_scale=iou_crop_min_scale,
+                    resize=resize,
+                ),
                 A.HorizontalFlip(p=horizontal_flip),
-                _resize(size, resize, rounded=True),
             ]
         )
         self._photometric = PhotometricDistortion(photometric)
@@ -125,192 +131,190 @@ class TrainTransform:
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int
     ) -> Transformed:
         """See `DetectionTransform`."""
-        generator = random.Random(seed)
-        image, boxes, labels = _run(self._pipeline, image, boxes, labels, seed, generator)
-        return self._photometric(image, generator), boxes, labels
+        image, boxes, labels = _run(self._pipeline, image, boxes, labels, seed)
+        return self._photometric(image, seed), boxes, labels
 
 
-class Expand(A.Pad):
-    """Zoom-out: the picture at a random place on a canvas of one colour.
+class ZoomAndCrop(A.DualTransform):
+    """Zoom-out and IoU-constrained crop, resized: in one step, without the large canvas.
 
-    Args:
-        max_ratio: The ratio of canvas side to picture side is uniform in [1, max_ratio].
-        fill: Colour of the canvas.
-        fill_mask: Value of a mask's canvas.
-        p: Probability.
-    """
-
-    def __init__(
-        self,
-        max_ratio: float,
-        fill: tuple[float, ...] | float,
-        fill_mask: tuple[float, ...] | float = 0,
-        p: float = 0.5,
-    ) -> None:
-        # uint8 canvases hold whole numbers: OpenCV would cut the fraction off.
-        colour = tuple(round(value) for value in fill) if isinstance(fill, tuple) else fill
-        super().__init__(fill=colour, fill_mask=fill_mask, p=p)
-        self.max_ratio = max_ratio
-
-    @override
-    def get_params_dependent_on_data(
-        self, params: dict[str, Any], data: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Pixels of canvas on each side."""
-        height, width = params["shape"][:2]
-        limit = max(1.0, (MAX_CANVAS_PIXELS / (height * width)) ** 0.5)
-        ratio = min(self.py_random.uniform(1.0, self.max_ratio), limit)
-        vertical, horizontal = int(height * ratio) - height, int(width * ratio) - width
-        top, left = self.py_random.randint(0, vertical), self.py_random.randint(0, horizontal)
-        return {
-            "pad_top": top,
-            "pad_bottom": vertical - top,
-            "pad_left": left,
-            "pad_right": horizontal - left,
-        }
-
-
-class IoUCrop(BaseCrop):
-    """A random crop that overlaps some box by a least IoU.
-
-    The least IoU is one of `MIN_IOUS`. Boxes whose centre is in the crop stay and are clipped,
+    Zoom-out puts the picture at a random place on a canvas of one colour. The crop overlaps some
+    box by a least IoU, one of `MIN_IOUS`. Boxes whose centre is in the crop stay and are clipped,
     others go; one at least stays. If no trial of an option fits, another option is drawn, among
-    them again "no crop" with its probability 1 - p. A picture without boxes is cropped freely.
-
-    Args:
-        min_scale: Sides of the crop are uniform in [min_scale, 1] of the picture's.
-        p: Probability of a crop.
-    """
-
-    def __init__(self, min_scale: float, p: float) -> None:
-        super().__init__(p=p)
-        self.min_scale = min_scale
-
-    @override
-    def get_params_dependent_on_data(
-        self, params: dict[str, Any], data: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The crop, `crop_coords`, in pixels xyxy; the whole picture if none fits."""
-        size = ImageSize(*params["shape"][:2])
-        boxes = data["bboxes"][:, :4] * _scale(size)
-        for index, min_iou in enumerate(self.random_generator.permutation(MIN_IOUS)):
-            if index and self.py_random.random() >= self.p:
-                break
-            crops = self._draw(size)
-            fitting = np.flatnonzero(_fits(crops, boxes, min_iou))
-            if len(fitting):
-                return {"crop_coords": tuple(crops[fitting[0]].tolist())}
-        return {"crop_coords": (0, 0, size.width, size.height)}
-
-    def _draw(self, size: ImageSize) -> np.ndarray:
-        """Crops of an allowed aspect ratio among `CROP_TRIALS` tries, int64 [M, 4] xyxy."""
-        scale_w, scale_h, shift_x, shift_y = self.random_generator.random((4, CROP_TRIALS))
-        span = 1.0 - self.min_scale
-        width = np.maximum(1, (size.width * (self.min_scale + span * scale_w)).astype(np.int64))
-        height = np.maximum(1, (size.height * (self.min_scale + span * scale_h)).astype(np.int64))
-        left = (shift_x * (size.width - width + 1)).astype(np.int64)
-        top = (shift_y * (size.height - height + 1)).astype(np.int64)
-        ratio = width / height
-        allowed = (ratio >= ASPECT_RATIOS[0]) & (ratio <= ASPECT_RATIOS[1])
-        return np.stack([left, top, left + width, top + height], axis=1)[allowed]
-
-    @override
-    def apply_to_bboxes(
-        self, bboxes: np.ndarray, crop_coords: tuple[int, int, int, int], **params: Any
-    ) -> np.ndarray:
-        """Boxes whose centre is in the crop, clipped to it."""
-        crop = np.array(crop_coords, dtype=np.float64)
-        kept = bboxes.copy()
-        kept[:, :4] *= _scale(ImageSize(*params["shape"][:2]))
-        kept = kept[_centres_inside(crop[None], kept[:, :4])[0]]
-        kept[:, :4] = np.clip(kept[:, :4], np.tile(crop[:2], 2), np.tile(crop[2:], 2))
-        kept[:, :4] = (kept[:, :4] - np.tile(crop[:2], 2)) / np.tile(crop[2:] - crop[:2], 2)
-        return kept
-
-
-class LegacyResize(A.Resize):
-    """A resize by TensorFlow 1's rule; masks take the nearest pixel.
+    them again "no crop" with its probability 1 - iou_crop. A picture without boxes is cropped
+    freely. The picture fills whole pixels of the result, and boxes follow it exactly: beside a
+    canvas its scale differs from the drawn one by up to a pixel of the result.
 
     Args:
         size: Of the result.
-        rounded: Whether the picture is uint8 again; float32 0-255 otherwise.
+        fill: RGB colour of the canvas, 0-255; a mask's is 0.
+        expand: Probability of the zoom-out.
+        expand_max_ratio: The ratio of canvas side to picture side is uniform in [1, this].
+        iou_crop: Probability of a crop.
+        iou_crop_min_scale: Sides of the crop are uniform in [this, 1] of the canvas's.
+        resize: How the picture is brought to `size`; masks take the nearest pixel.
     """
 
-    def __init__(self, size: ImageSize, *, rounded: bool) -> None:
+    _targets = (Targets.IMAGE, Targets.MASK, Targets.BBOXES)
+
+    def __init__(
+        self,
+        size: ImageSize,
+        *,
+        fill: tuple[float, float, float],
+        expand: float,
+        expand_max_ratio: float,
+        iou_crop: float,
+        iou_crop_min_scale: float,
+        resize: Resize = "bilinear",
+    ) -> None:
+        super().__init__(p=1.0)
+        self.size = size
+        self.canvas = np.full((*size, 3), [round(value) for value in fill], np.uint8)
+        self.expand = expand
+        self.expand_max_ratio = expand_max_ratio
+        self.iou_crop = iou_crop
+        self.iou_crop_min_scale = iou_crop_min_scale
+        self.resize = _resize_by(resize, rounded=True)
+
+    @override
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What is seen, `window`, and how along both axes, `rows` and `columns`."""
+        size = ImageSize(*params["shape"][:2])
+        window = Window(0, 0, size.width, size.height)
+        if self.py_random.random() < self.expand:
+            window = draw_canvas(size, self.expand_max_ratio, self.py_random)
+        if self.py_random.random() < self.iou_crop:
+            boxes = data["bboxes"][:, :4] * _scale(size)
+            window = self._draw_crop(window, boxes)
+        return {
+            "window": window,
+            "rows": look(window.top, window.bottom, size.height, self.size.height),
+            "columns": look(window.left, window.right, size.width, self.size.width),
+        }
+
+    def _draw_crop(self, canvas: Window, boxes: np.ndarray) -> Window:
+        """The part of the canvas that is kept; all of it if nothing fits the boxes."""
+        for index, min_iou in enumerate(self.random_generator.permutation(MIN_IOUS)):
+            if index and self.py_random.random() >= self.iou_crop:
+                break
+            crop = draw_crop(canvas, boxes, min_iou, self.iou_crop_min_scale, self.random_generator)
+            if crop is not None:
+                return crop
+        return canvas
+
+    @override
+    def apply(  # pyrefly: ignore[bad-override]  albumentations passes the params by name
+        self, img: np.ndarray, rows: Span, columns: Span, **params: Any
+    ) -> np.ndarray:
+        """What is seen of the picture and its canvas."""
+        return place(self.canvas, img, rows, columns, self.resize)
+
+    @override
+    def apply_to_mask(  # pyrefly: ignore[bad-override]
+        self, mask: np.ndarray, rows: Span, columns: Span, **params: Any
+    ) -> np.ndarray:
+        """The same of a mask."""
+        canvas = np.zeros((*self.size, *mask.shape[2:]), mask.dtype)
+        return place(canvas, mask, rows, columns, _resize_nearest)
+
+    @override
+    def apply_to_bboxes(  # pyrefly: ignore[bad-override]
+        self, bboxes: np.ndarray, window: Window, rows: Span, columns: Span, **params: Any
+    ) -> np.ndarray:
+        """Boxes whose centre is in the window, where the picture was put; not yet clipped."""
+        kept = bboxes.copy()
+        kept[:, :4] *= _scale(ImageSize(*params["shape"][:2]))
+        kept = kept[centres_inside(np.array([window]), kept[:, :4])[0]]
+        kept[:, 0:4:2] = columns.project(kept[:, 0:4:2]) / self.size.width
+        kept[:, 1:4:2] = rows.project(kept[:, 1:4:2]) / self.size.height
+        return kept
+
+
+class PlainResize(A.Resize):
+    """A resize of the whole picture by one of the rules; masks take the nearest pixel.
+
+    Args:
+        size: Of the result.
+        rule: Of pictures.
+        rounded: Whether pictures resized by `legacy_bilinear` are uint8 again; float32 0-255
+            otherwise.
+    """
+
+    def __init__(self, size: ImageSize, rule: Resize, *, rounded: bool) -> None:
         super().__init__(size.height, size.width)
-        self.rounded = rounded
+        self.resize = _resize_by(rule, rounded=rounded)
 
     @override
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
         """The resized picture."""
-        resized = resize_legacy(img, ImageSize(self.height, self.width))
-        return np.rint(resized).astype(np.uint8) if self.rounded else resized
-
-
-def _fits(crops: np.ndarray, boxes: np.ndarray, min_iou: float) -> np.ndarray:
-    """Which crops hold the centre of a box that they overlap enough; all if there is no box."""
-    if not len(boxes):
-        return np.ones(len(crops), dtype=bool)
-    overlapping = _iou(crops, boxes) >= min_iou
-    return np.asarray((_centres_inside(crops, boxes) & overlapping).any(axis=1))
-
-
-def _centres_inside(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Whether the centre of box n lies in crop m, bool [M, N]."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    inside = (centres >= crops[:, None, :2]) & (centres < crops[:, None, 2:])
-    return np.asarray(inside.all(axis=2))
-
-
-def _iou(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """IoU of every crop with every box, [M, N]."""
-    low = np.maximum(crops[:, None, :2], boxes[:, :2])
-    high = np.minimum(crops[:, None, 2:], boxes[:, 2:])
-    shared = (high - low).clip(min=0).prod(axis=2)
-    crop_area = (crops[:, 2:] - crops[:, :2]).prod(axis=1)[:, None]
-    return shared / (crop_area + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - shared)
+        return self.resize(img, ImageSize(self.height, self.width))
 
 
 def _scale(size: ImageSize) -> np.ndarray:
     return np.array([size.width, size.height, size.width, size.height], dtype=np.float64)
 
 
-def _resize(size: ImageSize, rule: Resize, *, rounded: bool) -> A.Resize:
-    if rule == "legacy_bilinear":
-        return LegacyResize(size, rounded=rounded)
-    return A.Resize(size.height, size.width, interpolation=cv2.INTER_LINEAR)
+def _resize_by(rule: Resize, *, rounded: bool) -> Callable[[np.ndarray, ImageSize], np.ndarray]:
+    if rule == "bilinear":
+        return _resize_bilinear
+    return _resize_legacy_rounded if rounded else resize_legacy
+
+
+def _resize_bilinear(picture: np.ndarray, size: ImageSize) -> np.ndarray:
+    return cv2.resize(picture, (size.width, size.height), interpolation=cv2.INTER_LINEAR)
+
+
+def _resize_legacy_rounded(picture: np.ndarray, size: ImageSize) -> np.ndarray:
+    return np.rint(resize_legacy(picture, size)).astype(np.uint8)
+
+
+def _resize_nearest(mask: np.ndarray, size: ImageSize) -> np.ndarray:
+    return cv2.resize(mask, (size.width, size.height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+class _Boxes(BboxProcessor):
+    """Clips boxes and drops thin ones once, at the size the network sees.
+
+    The index has checked them when it was built; albumentations' own checks would take as long as
+    all else that is done with boxes.
+    """
+
+    @override
+    def check_and_convert(
+        self, data: np.ndarray, shape: Any, direction: Literal["to", "from"] = "to"
+    ) -> np.ndarray:
+        return data
+
+    @override
+    def filter(self, data: np.ndarray, shape: Any) -> np.ndarray:
+        if not len(data):
+            return np.empty((0, 5))
+        data[:, :4] = data[:, :4].clip(0, 1)
+        sides = (data[:, 2:4] - data[:, :2]) * (shape["width"], shape["height"])
+        return data[(sides >= MIN_BOX_SIDE - _ROUNDING).all(axis=1)]
 
 
 def _compose(steps: list[A.BasicTransform | A.BaseCompose]) -> A.Compose:
-    # Boxes are checked once at the end, at the size the network sees.
-    boxes = A.BboxParams(
-        format="albumentations",
-        min_width=MIN_BOX_SIDE,
-        min_height=MIN_BOX_SIDE,
-        check_each_transform=False,
-        clip=True,
-        filter_invalid_bboxes=True,
-    )
-    return A.Compose(steps, bbox_params=boxes)
+    parameters = A.BboxParams(format="albumentations", check_each_transform=False)
+    pipeline = A.Compose(steps, bbox_params=parameters)
+    pipeline.processors["bboxes"] = _Boxes(parameters)
+    return pipeline
 
 
 def _run(
-    pipeline: A.Compose,
-    image: np.ndarray,
-    boxes: np.ndarray,
-    labels: np.ndarray,
-    seed: int,
-    generator: random.Random,
+    pipeline: A.Compose, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, seed: int
 ) -> Transformed:
     # One generator for all steps: `set_random_seed` would give each step the same numbers, and
     # zoom-out and flip would always come together.
-    pipeline.set_random_state(np.random.default_rng(seed), generator)
+    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
     rows = np.empty((len(boxes), 5), dtype=np.float64)
     rows[:, :4] = boxes / _scale(ImageSize(*image.shape[:2]))
     rows[:, 4] = np.arange(len(boxes))
     result = pipeline(image=image, bboxes=rows)
-    # albumentations returns four columns when no box is left.
-    rows = result["bboxes"].reshape(-1, 5) if len(result["bboxes"]) else np.empty((0, 5))
+    rows = result["bboxes"]
     new_size = ImageSize(*result["image"].shape[:2])
     new_boxes = (rows[:, :4] * _scale(new_size)).astype(np.float32)
     return result["image"], new_boxes, labels[rows[:, 4].astype(np.int64)]

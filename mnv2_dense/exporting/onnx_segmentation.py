@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnxscript import GraphBuilder
 
-from mnv2_dense.prediction.decoding import places_of
+from mnv2_dense.ops.labels import places_of
 from mnv2_dense.prediction.engine import OUTPUTS
 from mnv2_dense.structures import ImageSize
 

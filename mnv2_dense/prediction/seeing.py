@@ -10,13 +10,8 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from mnv2_dense.drawing import Picture
-from mnv2_dense.prediction.decoding import (
-    Window,
-    average_windows,
-    decode_labels,
-    places_of,
-    shrunken_pixels,
-)
+from mnv2_dense.ops.labels import decode_labels, places_of, shrunken_pixels
+from mnv2_dense.prediction.decoding import Window, average_windows
 from mnv2_dense.prediction.engine import (
     DetectorArrays,
     SegmenterArrays,

@@ -7,6 +7,8 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.ops.distortion import join_distortions
+from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.masks import size_problem
 from mnv2_dense.segmentation.transforms import SegmentationTransform
@@ -35,14 +37,20 @@ class SegmentationDataset(Dataset[SegmentationSample]):
         transform: Makes a picture and its label map ready for the network.
         seed: With a sample's epoch and index it decides the sample's augmentation, so the same
             seed gives the same samples whatever the number of loader processes.
+        left_to_device: Colour distortion that goes along with a sample, to be done to the batch.
     """
 
     def __init__(
-        self, index: SegmentationIndex, transform: SegmentationTransform, seed: int = 0
+        self,
+        index: SegmentationIndex,
+        transform: SegmentationTransform,
+        seed: int = 0,
+        left_to_device: PhotometricDistortion | None = None,
     ) -> None:
         self.index = index
         self.transform = transform
         self.seed = seed
+        self.left_to_device = left_to_device
 
     def __len__(self) -> int:
         return len(self.index)
@@ -60,16 +68,20 @@ class SegmentationDataset(Dataset[SegmentationSample]):
         problem = size_problem(ImageSize(*image.shape[:2]), ImageSize(*label_map.shape))
         if problem:
             raise UserError(f"{self.index.mask_place(key.index)}: {problem}")
-        image, label_map = self.transform(image, label_map, sample_seed(self.seed, key))
+        seed = sample_seed(self.seed, key)
+        image, label_map = self.transform(image, label_map, seed)
         return SegmentationSample(
-            image=torch.from_numpy(image).permute(2, 0, 1).contiguous(),
+            image=torch.from_numpy(image).permute(2, 0, 1),
             label_map=torch.from_numpy(label_map),
             image_id=self.index.image_id(key.index),
+            distortion=None if self.left_to_device is None else self.left_to_device.draw(seed),
         )
 
 
 def collate(samples: Sequence[SegmentationSample]) -> SegmentationBatch:
     """The batch of the samples, in their order, on the smallest canvas that holds them all.
+
+    Images stay channels last in memory, as pictures are decoded and networks read them.
 
     Raises:
         UserError: The canvas would take far more memory than the pictures: a flat and a tall one.
@@ -86,10 +98,15 @@ def collate(samples: Sequence[SegmentationSample]) -> SegmentationBatch:
             f"the pictures {names} are too unlike in shape to share a batch ({canvas[1]} x "
             f"{canvas[0]} pixels hold them all); set data.val_batch_size=1"
         )
-    images = torch.zeros((len(samples), 3, *canvas), dtype=torch.uint8)
+    images = torch.zeros((len(samples), *canvas, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     label_maps = torch.full((len(samples), *canvas), IGNORE_INDEX, dtype=torch.uint8)
     for place, (sample, size) in enumerate(zip(samples, sizes, strict=True)):
         images[place, :, : size.height, : size.width] = sample.image
         label_maps[place, : size.height, : size.width] = sample.label_map
-    image_ids = [sample.image_id for sample in samples]
-    return SegmentationBatch(images, label_maps, sizes, image_ids)
+    return SegmentationBatch(
+        images,
+        label_maps,
+        sizes,
+        [sample.image_id for sample in samples],
+        distortions=join_distortions([sample.distortion for sample in samples]),
+    )

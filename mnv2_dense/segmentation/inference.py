@@ -1,37 +1,24 @@
 """From pictures of any size to class probabilities, through a network of one input size."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mnv2_dense.ops.labels import Places, places_of, shrunken_pixels
 from mnv2_dense.ops.resize import resize_map
-from mnv2_dense.segmentation.decode import Decoder
+from mnv2_dense.segmentation.decode import Decoder, Part, locate
 from mnv2_dense.segmentation.network import SegmenterOutputs
-from mnv2_dense.structures import IGNORE_INDEX, ImageSize
+from mnv2_dense.segmentation.strips import CellStrip, LogitStrip, PixelStrip, Strip
+from mnv2_dense.structures import ImageSize
 
 Forward = Callable[[Tensor], SegmenterOutputs]
 """Normalised images [B, 3, H, W] to the network's outputs."""
 
-_STRIP_VALUES = 2**24
-"""Probabilities in a strip of a large picture: 64 MB, whatever the picture's size."""
-
-
-class Strip(NamedTuple):
-    """Class probabilities of some rows of a picture over its full width, or of some columns.
-
-    position: the picture's place in the batch.
-    top: the first row, in the picture.
-    probabilities: [C, rows, columns] float32.
-    left: the first column, in the picture.
-    """
-
-    position: int
-    top: int
-    probabilities: Tensor
-    left: int = 0
+_STRIP_VALUES = 2**22
+"""Probabilities in a strip of a picture: 16 MB, whatever the picture's size."""
 
 
 class Inference:
@@ -85,9 +72,10 @@ class Inference:
     ) -> Iterator[Strip]:
         """Probabilities of every picture, each from one end of its longer side to the other.
 
-        A picture that fits the window is one strip. The memory for a larger one does not grow
-        with its longer side: it is held in bands of windows across that, and given in strips of
-        at most about 64 MB, of columns where it is wider than high.
+        Of a batch only logits are held, at every scale and flip, in cells; probabilities are
+        computed strip by strip, as they are asked for. A picture larger than the window is held in
+        bands of windows across its longer side, with which the memory does not grow either, and
+        given in strips of columns where it is wider than high.
 
         Args:
             forward: The network in evaluation mode; it gets as many images at once as there are
@@ -116,20 +104,19 @@ class Inference:
         """Strips of pictures that fit the window, or are shrunken to do so."""
         if not pictures:
             return
-        shrunken = [self._shrink(picture) for picture in pictures.values()]
-        batch = torch.stack([self._pad(picture) for picture in shrunken])
-        everything = self._see(forward, batch)
-        for (position, picture), seen, padded in zip(
-            pictures.items(), shrunken, everything, strict=True
-        ):
-            probabilities = padded[:, : seen.shape[1], : seen.shape[2]]
-            if self._fits(picture):
-                yield Strip(position, 0, probabilities)
-                continue
-            size = ImageSize(*picture.shape[-2:])
-            for top, bottom in _row_ranges(size.height, len(probabilities) * size.width):
-                rows = _resize_rows(probabilities, size, top, bottom)
-                yield Strip(position, top, rows)
+        shown = [self._shrink(picture) for picture in pictures.values()]
+        seen = self._see(forward, torch.stack([self._pad(picture) for picture in shown]))
+        for (position, picture), small, views in zip(pictures.items(), shown, seen, strict=True):
+            part = Part(*(range(side) for side in small.shape[1:]))
+            if not self._fits(picture):
+                probabilities = self._average(views, part)
+                yield from _enlarge(position, probabilities, ImageSize(*picture.shape[1:]))
+            elif len(views) == 1:
+                places = locate(views[0], self.window, part, self.decoder.align_corners)
+                yield LogitStrip(position, 0, 0, views[0], *places)
+            else:
+                for rows, values in self._average_rows(views, part):
+                    yield PixelStrip(position, rows.start, 0, values)
 
     def _run_large(
         self, forward: Forward, picture: Tensor, position: int, at_once: int
@@ -137,11 +124,11 @@ class Inference:
         """Strips of a picture seen through windows, along its longer side."""
         if picture.shape[2] <= picture.shape[1]:
             for top, rows in self._run_windows(forward, picture, at_once):
-                yield Strip(position, top, rows)
+                yield PixelStrip(position, top, 0, rows)
         else:
             turned = self._run_windows(forward, picture.transpose(1, 2), at_once, turned=True)
             for left, columns in turned:
-                yield Strip(position, 0, columns.transpose(1, 2), left)
+                yield PixelStrip(position, 0, left, columns.transpose(1, 2))
 
     def _run_windows(
         self, forward: Forward, picture: Tensor, at_once: int, *, turned: bool = False
@@ -163,11 +150,12 @@ class Inference:
         for top, following in zip(tops, [*tops[1:], height], strict=True):
             band = picture[:, top : top + rows]
             windows = [band[:, :, left : left + window.width] for left in lefts]
-            seen_windows = self._see_all(forward, windows, at_once, turned=turned)
-            for left, seen in zip(lefts, seen_windows, strict=True):
+            seen = self._see_all(forward, windows, at_once, turned)
+            for left, views in zip(lefts, seen, strict=True):
                 if not len(total):
-                    total = seen.new_zeros(len(seen), rows, width)
-                total[:, :, left : left + seen.shape[2]] += seen
+                    total = _nothing(views[0], rows, width, turned)
+                under = total[:, :, left : left + window.width]
+                self._add(views, under.transpose(1, 2) if turned else under)
             final = following - top
             for first, last in _row_ranges(final, len(total) * width):
                 counts = in_rows[top + first : top + last, None] * in_columns
@@ -176,29 +164,49 @@ class Inference:
             total[:, rows - final :] = 0
 
     def _see_all(
-        self, forward: Forward, windows: Sequence[Tensor], at_once: int, *, turned: bool
-    ) -> Iterator[Tensor]:
-        """Probabilities of every window [3, h, w], at its own size."""
+        self, forward: Forward, windows: Sequence[Tensor], at_once: int, turned: bool
+    ) -> Iterator[list[Tensor]]:
+        """The views of every window [3, h, w], upright."""
         for first in range(0, len(windows), at_once):
             group = windows[first : first + at_once]
             upright = [window.transpose(1, 2) if turned else window for window in group]
-            everything = self._see(forward, torch.stack([self._pad(each) for each in upright]))
-            for window, padded in zip(group, everything, strict=True):
-                seen = padded.transpose(1, 2) if turned else padded
-                yield seen[:, : window.shape[1], : window.shape[2]]
+            yield from self._see(forward, torch.stack([self._pad(each) for each in upright]))
 
     @torch.no_grad()
-    def _see(self, forward: Forward, images: Tensor) -> Tensor:
-        """Probabilities [B, C, H, W] of images of the window's size, over scales and flips."""
-        total: Tensor | None = None
+    def _see(self, forward: Forward, images: Tensor) -> list[list[Tensor]]:
+        """Logits [C, h, w] of images of the window's size: a list per image, over scales and flips.
+
+        They are kept in cells, as few as a hundredth of the pixels. Mirrored cells are up-sampled
+        to mirrored pixels, so that they are turned back here.
+        """
+        views: list[Tensor] = []
         for scale in self.scales:
             scaled = images if scale == 1 else self._scale(images, scale)
-            seen = self.decoder(forward(scaled), self.window)
-            total = seen if total is None else total.add_(seen)
+            views.append(forward(scaled).class_logits)
             if self.flip:
-                total += self.decoder(forward(scaled.flip(-1)), self.window).flip(-1)
-        assert total is not None  # there is at least one scale
-        return total.div_(len(self.scales) * (1 + self.flip))
+                views.append(forward(scaled.flip(-1)).class_logits.flip(-1))
+        return [list(each) for each in zip(*views, strict=True)]
+
+    def _average(self, views: Sequence[Tensor], part: Part) -> Tensor:
+        """Probabilities [C, rows, columns] of a part of the window."""
+        total: Tensor | None = None
+        for view in views:
+            (seen,) = self.decoder(SegmenterOutputs(view[None]), self.window, part)
+            total = seen if total is None else total.add_(seen)
+        assert total is not None  # There is at least one scale.
+        return total.div_(len(views))
+
+    def _average_rows(self, views: Sequence[Tensor], part: Part) -> Iterator[tuple[range, Tensor]]:
+        """The same for some rows after the other, and which they are."""
+        for first, last in _row_ranges(len(part.rows), len(views[0]) * len(part.columns)):
+            rows = part.rows[first:last]
+            yield rows, self._average(views, Part(rows, part.columns))
+
+    def _add(self, views: Sequence[Tensor], total: Tensor) -> None:
+        """Adds the probabilities of a window to those [C, rows, columns] of its pixels."""
+        part = Part(*(range(side) for side in total.shape[1:]))
+        for rows, values in self._average_rows(views, part):
+            total[:, rows.start : rows.stop] += values
 
     def _scale(self, images: Tensor, scale: float) -> Tensor:
         height, width = (int((side - 1) * scale + 1) for side in self.window)
@@ -219,26 +227,21 @@ class Inference:
         return F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
 
 
-def assemble(strips: Iterable[Strip], sizes: Sequence[ImageSize]) -> list[Tensor]:
-    """The most probable class of every pixel: label maps [H, W] uint8 of the given sizes."""
-    label_maps: dict[int, Tensor] = {}
-    for position, top, probabilities, left in strips:
-        if position not in label_maps:
-            label_maps[position] = torch.full(
-                sizes[position], IGNORE_INDEX, dtype=torch.uint8, device=probabilities.device
-            )
-        # The same as argmax, and several times faster over the first dimension.
-        labels = probabilities.max(dim=0).indices
-        rows, columns = labels.shape
-        label_maps[position][top : top + rows, left : left + columns] = labels
-    return [label_maps[position] for position in range(len(sizes))]
-
-
 def _starts(length: int, window: int, overlap: float) -> list[int]:
     """First pixels of windows over `length` pixels; the last one ends with them."""
     step = max(1, int(window * (1 - overlap)))
     last = max(0, length - window)
     return [*range(0, last, step), last]
+
+
+def _nothing(logits: Tensor, rows: int, columns: int, turned: bool) -> Tensor:
+    """Zeros [C, rows, columns] float32 that lie upright in memory where they are turned, too.
+
+    What is along a row of the picture is added up and compared several times faster.
+    """
+    sides = (columns, rows) if turned else (rows, columns)
+    zeros = logits.new_zeros(len(logits), *sides, dtype=torch.float32)
+    return zeros.transpose(1, 2) if turned else zeros
 
 
 def _coverage(starts: Sequence[int], window: int, length: int, device: torch.device) -> Tensor:
@@ -256,16 +259,17 @@ def _row_ranges(rows: int, values_per_row: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + step, rows)
 
 
-def _resize_rows(maps: Tensor, size: ImageSize, top: int, bottom: int) -> Tensor:
-    """Rows from `top` to before `bottom` of maps [C, h, w] resized to `size`.
+def _enlarge(position: int, probabilities: Tensor, size: ImageSize) -> Iterator[Strip]:
+    """Strips of a picture of a size by its probabilities [C, h, w] when it was scaled down.
 
-    Pixel centres are half-way, as where the picture was scaled down: nothing moves.
+    Pixel centres are half-way, as where it was scaled down: nothing moves.
     """
-    height = maps.shape[1]
-    places = torch.arange(top, bottom, dtype=torch.float64, device=maps.device)
-    places = ((places + 0.5) * height / size.height - 0.5).clamp(min=0)
-    above = places.long().clamp(max=height - 1)
-    below = (above + 1).clamp(max=height - 1)
-    weight = (places - above)[:, None].to(maps)
-    rows = maps[:, above] * (1 - weight) + maps[:, below] * weight
-    return resize_map(rows[None], ImageSize(bottom - top, size.width), align_corners=False)[0]
+    rows, columns = (
+        places_of(shrunken_pixels(side, cells), cells, cells, align_corners=False)
+        for side, cells in zip(size, probabilities.shape[1:], strict=True)
+    )
+    for top, bottom in _row_ranges(size.height, len(probabilities) * size.width):
+        lower = rows.lower[top:bottom]
+        cells = probabilities[:, lower[0] : lower[-1] + 2]
+        strip_rows = Places(lower - lower[0], rows.share[top:bottom])
+        yield CellStrip(position, top, 0, cells, strip_rows, columns)

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnv2_dense.segmentation.inference import Inference, Strip, assemble
+from mnv2_dense.segmentation.inference import Inference
 from mnv2_dense.segmentation.loss import LossTerms, SegmentationLoss
 from mnv2_dense.segmentation.metrics import SegmentationMetric
 from mnv2_dense.segmentation.network import OtherStride, SegmenterOutputs
+from mnv2_dense.segmentation.strips import Strip, assemble
 from mnv2_dense.structures import IGNORE_INDEX, SegmentationBatch
 from mnv2_dense.training.task import DenseTask
 
@@ -61,10 +62,10 @@ class SegmentationTask(DenseTask):
         pixels = torch.zeros((), dtype=torch.int64, device=self.device)
         for strip in self._strips(batch):
             reference = _under(strip, batch)
-            total += _negative_log_likelihood(strip.probabilities, reference)
+            total += strip.negative_log_likelihood(reference)
             pixels += (reference != IGNORE_INDEX).sum()
             if self.metric is not None:
-                self.metric.update(strip.probabilities.max(dim=0).indices, reference)
+                self.metric.update(strip.labels(), reference)
         counted = pixels.clamp(min=1)
         # Weighed by pixels, so that neither batches nor processes change the mean over the set.
         self.log("val/loss", total / counted, batch_size=int(counted), sync_dist=True)
@@ -85,16 +86,6 @@ class SegmentationTask(DenseTask):
 
 def _under(strip: Strip, batch: SegmentationBatch) -> Tensor:
     """The part of its picture's label map that a strip covers."""
-    rows, columns = strip.probabilities.shape[-2:]
+    rows, columns = strip.size
     down, across = slice(strip.top, strip.top + rows), slice(strip.left, strip.left + columns)
     return batch.label_maps[strip.position, down, across]
-
-
-def _negative_log_likelihood(probabilities: Tensor, reference: Tensor) -> Tensor:
-    """Sum over the pixels of reference [H, W] under probabilities [C, H, W]."""
-    valid = reference != IGNORE_INDEX
-    labels = reference.masked_fill(~valid, 0).long().unsqueeze(0)
-    # Softmax in float32 can reach 0; the smallest normal number keeps the loss finite.
-    smallest = torch.finfo(probabilities.dtype).tiny
-    logs = probabilities.gather(0, labels).squeeze(0).clamp(min=smallest).log()
-    return -logs[valid].sum()

@@ -7,13 +7,14 @@ Source: DeepLab's release (tensorflow/models), core/preprocess_utils.py and inpu
 import math
 import os
 import random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from typing_extensions import override
 
 from mnv2_dense.photometric import PhotometricDistortion
+from mnv2_dense.placing import Span, place
 from mnv2_dense.structures import IGNORE_INDEX, ImageSize
 
 # Without this the import below asks the network for a newer release.
@@ -85,39 +86,18 @@ class TrainTransform:
         """See `SegmentationTransform`."""
         # One generator for all steps: `set_random_seed` would give each step the same numbers,
         # and large scales and flips would always come together.
-        generator = random.Random(seed)
-        self._pipeline.set_random_state(np.random.default_rng(seed), generator)
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         result = self._pipeline(image=image, mask=label_map)
-        return self._photometric(result["image"], generator), result["mask"]
-
-
-class Axis(NamedTuple):
-    """Where a scaled picture meets the crop, along one axis.
-
-    Attributes:
-        start: First pixel of the crop that shows the picture.
-        stop: The pixel after the last.
-        origin: Place in the unscaled picture that pixel `start` shows; pixel centres are whole.
-        step: Pixels of the unscaled picture per pixel of the crop.
-    """
-
-    start: int
-    stop: int
-    origin: float
-    step: float
-
-    def source(self, side: int) -> slice:
-        """The part of a picture's side that the crop needs, with a margin to interpolate."""
-        last = self.origin + (self.stop - self.start - 1) * self.step
-        return slice(max(0, math.floor(self.origin) - 1), min(side, math.ceil(last) + 2))
+        return self._photometric(result["image"], seed), result["mask"]
 
 
 class ScaleAndCrop(A.DualTransform):
     """Scales a picture by a random factor and cuts or pads it to one size, at a random place.
 
-    One step, so that its cost depends on the crop alone and not on the scaled picture. Pixel
-    centres are half-way as in OpenCV's resize: picture (bilinear) and label map (nearest) stay
-    aligned, and factor 1 copies.
+    One step, so that its cost depends on the crop alone and not on the scaled picture. The crop
+    shows whole pixels of the picture, both of the picture (bilinear) and of its label map
+    (nearest), so they stay aligned; where it cuts a side, its factor differs from the drawn one by
+    up to a pixel over what it shows. Factor 1 copies.
 
     Args:
         size: The crop.
@@ -139,7 +119,8 @@ class ScaleAndCrop(A.DualTransform):
     ) -> None:
         super().__init__(p=1.0)
         self.size = size
-        self.fill = tuple(round(value) for value in mean)
+        self.canvas = np.full((*size, 3), [round(value) for value in mean], np.uint8)
+        self.void = np.full(size, IGNORE_INDEX, np.uint8)
         self.min_scale = min_scale
         self.max_scale = max_scale
         self.step = step
@@ -148,12 +129,12 @@ class ScaleAndCrop(A.DualTransform):
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """The two axes, `rows` and `columns`."""
+        """What the crop shows along both axes, `rows` and `columns`."""
         height, width = params["shape"][:2]
         scale = self._draw_scale()
         return {
-            "rows": self._draw_axis(height, self.size.height, scale),
-            "columns": self._draw_axis(width, self.size.width, scale),
+            "rows": self._draw_span(height, self.size.height, scale),
+            "columns": self._draw_span(width, self.size.width, scale),
         }
 
     def _draw_scale(self) -> float:
@@ -163,49 +144,34 @@ class ScaleAndCrop(A.DualTransform):
         steps = math.floor((self.max_scale - self.min_scale) / self.step + 1e-6)
         return self.min_scale + self.step * self.py_random.randint(0, steps)
 
-    def _draw_axis(self, side: int, length: int, scale: float) -> Axis:
+    def _draw_span(self, side: int, length: int, scale: float) -> Span:
         scaled = max(1, round(side * scale))
         free = length - scaled
         shift = self.py_random.randint(min(0, free), max(0, free))
-        start, step = max(0, shift), side / scaled
-        origin = (start - shift + 0.5) * step - 0.5
-        return Axis(start, min(length, shift + scaled), origin, step)
+        start, stop = max(0, shift), min(length, shift + scaled)
+        first = min(round((start - shift) * side / scaled), side - 1)
+        last = max(first + 1, round((stop - shift) * side / scaled))
+        return Span(first, last, start, stop)
 
     @override
     def apply(  # pyrefly: ignore[bad-override]  albumentations passes the params by name
-        self, img: np.ndarray, rows: Axis, columns: Axis, **params: Any
+        self, img: np.ndarray, rows: Span, columns: Span, **params: Any
     ) -> np.ndarray:
         """The crop of the picture."""
-        canvas = np.empty((*self.size, 3), dtype=np.uint8)
-        canvas[:] = self.fill
-        return _paste(canvas, img, rows, columns, cv2.INTER_LINEAR)
+        return place(self.canvas, img, rows, columns, _resize_picture)
 
     @override
     def apply_to_mask(  # pyrefly: ignore[bad-override]
-        self, mask: np.ndarray, rows: Axis, columns: Axis, **params: Any
+        self, mask: np.ndarray, rows: Span, columns: Span, **params: Any
     ) -> np.ndarray:
         """The crop of the label map."""
-        canvas = np.full(self.size, IGNORE_INDEX, dtype=np.uint8)
-        return _paste(canvas, mask, rows, columns, cv2.INTER_NEAREST)
+        return place(self.void, mask, rows, columns, _resize_label_map)
 
 
-def _paste(
-    canvas: np.ndarray, picture: np.ndarray, rows: Axis, columns: Axis, interpolation: int
-) -> np.ndarray:
-    """Draws the scaled picture into its place on the canvas."""
-    # Only the part that is needed: OpenCV 4 takes no side of more than 32766 pixels.
-    down, across = rows.source(picture.shape[0]), columns.source(picture.shape[1])
-    to_source = np.array(
-        [
-            [columns.step, 0, columns.origin - across.start],
-            [0, rows.step, rows.origin - down.start],
-        ]
-    )
-    canvas[rows.start : rows.stop, columns.start : columns.stop] = cv2.warpAffine(
-        picture[down, across],
-        to_source,
-        (columns.stop - columns.start, rows.stop - rows.start),
-        flags=interpolation | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return canvas
+def _resize_picture(part: np.ndarray, size: ImageSize) -> np.ndarray:
+    return cv2.resize(part, (size.width, size.height), interpolation=cv2.INTER_LINEAR)
+
+
+def _resize_label_map(part: np.ndarray, size: ImageSize) -> np.ndarray:
+    # Without EXACT places are counted from pixel corners: half a pixel beside the picture.
+    return cv2.resize(part, (size.width, size.height), interpolation=cv2.INTER_NEAREST_EXACT)

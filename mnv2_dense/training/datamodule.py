@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
+from mnv2_dense.ops.distortion import distort_batch
 from mnv2_dense.training.sampling import EpochSampler, KeyedDataset
 from mnv2_dense.training.skipping import SkippingCollate, SkippingDataset
 
@@ -112,6 +113,13 @@ class DataModule(LightningDataModule):
             return []
         sampler = self._sampler(self.val_dataset, shuffle=False, pad=False)
         return DataLoader(**self._arguments(self.val_dataset, sampler, self.val_batch_size))
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Distorts the colours that loader processes left to the device."""
+        distortions = getattr(batch, "distortions", None)
+        if distortions is None:
+            return batch
+        return batch._replace(images=distort_batch(batch.images, distortions), distortions=None)
 
     def _batches_done(self) -> int:
         """Batches of the present epoch that were trained on before it was resumed."""

@@ -154,3 +154,7 @@ class DenseTask(pl.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Puts the card into the checkpoint, so that evaluation needs no YAML."""
         checkpoint[CARD] = self.card
+        # Other programs may want weights in the usual layout, as safetensors does.
+        for key in ("state_dict", "current_model_state"):
+            for name, value in checkpoint.get(key, {}).items():
+                checkpoint[key][name] = value.contiguous()

@@ -40,6 +40,6 @@ def test_programs_get_the_same() -> None:
     assert [each["met"] for each in content["ratios"]] == [False, None, True]
     assert content["ratios"][2] == {
         **{"name": "slow by fast", "value": 2.0, "best": 1.0},
-        **{"target": 1.6, "direction": "at least", "met": True},
+        **{"target": 1.6, "direction": "at least", "calls": (), "met": True},
     }
     assert (content["title"], content["notes"]) == ("Title", ["a note"])

@@ -19,6 +19,7 @@ from mnv2_dense.builders.parts import input_size
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.config.schema import DetectionConfig
 from mnv2_dense.detection.data import join_targets
+from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.network import Detector, DetectorOutputs
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
@@ -210,6 +211,13 @@ def test_decoder_fits_the_loss(loss: str, activation: str) -> None:
     assert build_decoder(config_of("decode.nms=across_classes")).nms == "across_classes"
     assert (decoder.activation, decoder.max_detections) == (activation, 5)
     assert build_loss(config).classification == loss
+
+
+@pytest.mark.parametrize("backend", ["mnv2_dense", "pycocotools"])
+def test_the_metric_computes_as_the_config_says(backend: str) -> None:
+    task = builders.build_task(config_of(f"evaluation.backend={backend}"), [Category(1, "cat")])
+    assert isinstance(task.metric, CocoDetectionMetric)
+    assert task.metric.backend == backend
 
 
 def test_norms_take_the_configs_epsilon_and_momentum() -> None:

@@ -2,11 +2,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from mnv2_dense.builders.parts import (
+    augmentation_options,
     checkpoint_card,
     input_size,
+    left_to_device,
     loader_options,
     task_options,
 )
@@ -58,3 +61,30 @@ def test_loaders_take_seed_and_batch_sizes() -> None:
         "num_workers": 0,
         "seed": 7,
     }
+
+
+@both_tasks
+@pytest.mark.parametrize(
+    ("place", "gpus", "on_device"),
+    [
+        ("auto", 0, False),
+        ("auto", 1, True),
+        ("worker", 1, False),
+        ("device", 0, True),
+    ],
+)
+def test_colours_are_distorted_in_one_place(
+    make: Callable[..., Config],
+    place: str,
+    gpus: int,
+    on_device: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    keys = (f"training.photometric_on={place}", "training.accelerator=auto")
+    config = make(NOWHERE, *keys, "augmentation.photometric=0.25")
+    options, left = augmentation_options(config), left_to_device(config)
+    assert options["photometric"] == (0.0 if on_device else 0.25)
+    assert options["horizontal_flip"] == config.augmentation.horizontal_flip
+    assert (left.probability if left else None) == (0.25 if on_device else None)
+    assert left_to_device(make(NOWHERE, *keys, "augmentation.photometric=0")) is None

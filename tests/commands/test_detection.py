@@ -10,6 +10,7 @@ from torch import nn
 
 from mnv2_dense.builders.detection import build_task, read_split
 from mnv2_dense.builders.parts import input_size
+from mnv2_dense.coco_evaluation.records import results_from_arrays, results_of
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.detection import DetectionColumn, detections_of
 from mnv2_dense.detection.index import DetectionIndex
@@ -27,7 +28,7 @@ def index(shapes_set: Path) -> DetectionIndex:
 
 
 def column_with(index: DetectionIndex, *results: dict[str, Any]) -> DetectionColumn:
-    task = SimpleNamespace(results=list(results))
+    task = SimpleNamespace(results=results_of(results))
     return DetectionColumn(task, index.categories, ImageSize(64, 64))
 
 
@@ -80,11 +81,8 @@ def test_a_picture_is_resized_as_the_config_says(rule: str) -> None:
 
 
 def test_detections_of_an_image_out_of_coco_results() -> None:
-    results = [
-        {"image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40], "score": 0.5},
-        {"image_id": 2, "category_id": 3, "bbox": [0, 0, 5, 5], "score": 0.75},
-        {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.25},
-    ]
+    boxes = [[10, 20, 30, 40], [0, 0, 5, 5], [1, 2, 3, 4]]
+    results = results_from_arrays([1, 2, 1], [7, 3, 3], boxes, [0.5, 0.75, 0.25])
     found = detections_of(results, 1, CATEGORIES)
     assert found.boxes.tolist() == [[10, 20, 40, 60], [1, 2, 4, 6]]
     assert found.scores.tolist() == [0.5, 0.25]

@@ -87,6 +87,13 @@ def test_a_sheet_shows_the_samples_and_a_line_says_each(shapes_set: Path, tmp_pa
     assert lines[-1] == f"wrote 4 pictures to {tmp_path / 'a.png'}"
 
 
+def test_colours_that_are_left_to_the_device_are_shown(shapes_set: Path, tmp_path: Path) -> None:
+    for place in ("worker", "device"):
+        out = tmp_path / f"{place}.png"
+        show(shapes_set, out, "--count", 2, f"training.photometric_on={place}").require_success()
+    np.testing.assert_array_equal(read(tmp_path / "worker.png"), read(tmp_path / "device.png"))
+
+
 def holds(sheet: np.ndarray, tile: np.ndarray) -> bool:
     """Whether a picture is on a sheet, but for the lines and names drawn on it."""
     height, width = tile.shape[:2]

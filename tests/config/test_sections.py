@@ -190,6 +190,7 @@ def test_what_old_runs_stored_still_loads() -> None:
         *(8, "bilinear", "per_class"),
     )
     assert (old.head.name, old.head.taps) == ("ssdlite", None)
+    assert old.evaluation.backend == "mnv2_dense"
     old = parse_config(
         {"task": "segmentation", "backbone": OLD_BACKBONE, "head": OLD_SEGMENTATION_HEAD}
     )

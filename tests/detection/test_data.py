@@ -15,7 +15,9 @@ from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.images import read_image
+from mnv2_dense.ops.distortion import distort_batch
 from mnv2_dense.ops.legacy_resize import resize_legacy
+from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.structures import BatchTargets, DetectionSample, ImageSize, SampleKey
 from tests.detection.coco_folder import HEIGHT, WIDTH, Folder, content
 
@@ -29,9 +31,8 @@ def test_sample(folder: Folder) -> None:
     index = folder.read(content())
     samples = DetectionDataset(index, EvalTransform(ImageSize(60, 120)))
     assert len(samples) == 3
-    image, targets, image_id, size = samples[SampleKey(1, 0)]
-    assert (image.shape, image.dtype) == ((3, 60, 120), torch.uint8)
-    assert image.is_contiguous()
+    image, targets, image_id, size, distortion = samples[SampleKey(1, 0)]
+    assert (image.shape, image.dtype, distortion) == ((3, 60, 120), torch.uint8, None)
     assert image[0].unique().tolist() == [70]
     assert targets.boxes[0].tolist() == [3, 4, 33, 14]
     assert (targets.boxes.dtype, targets.labels.dtype) == (torch.float32, torch.int64)
@@ -46,7 +47,7 @@ def test_unrounded_pictures_stay_so_in_batches_and_between_processes(folder: Fol
     for workers in (0, 1):
         (batch,) = DataLoader(samples, 3, sampler=keys, num_workers=workers, collate_fn=collate)
         assert (batch.images.shape, batch.images.dtype) == ((3, 3, *size), torch.float32)
-        assert batch.images.is_contiguous()
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
         for image, key in zip(batch.images, keys, strict=True):
             expected = resize_legacy(read_image(index.path(key.index)), size)
             assert torch.equal(image, torch.from_numpy(expected).permute(2, 0, 1))
@@ -128,12 +129,27 @@ def test_collate(folder: Folder) -> None:
     assert batch.original_sizes == [ImageSize(HEIGHT, WIDTH)] * 2
 
 
+def test_colours_left_to_the_device_go_along(folder: Folder) -> None:
+    index, colours = folder.read(content()), PhotometricDistortion(0.5)
+    sides, mean, rest = ImageSize(48, 64), (124, 116, 104), (0.5, 3.0, 0.8, 0.3, 0.5)
+    plain = DetectionDataset(index, TrainTransform(sides, mean, 0.0, *rest), 3, colours)
+    distorted = DetectionDataset(index, TrainTransform(sides, mean, 0.5, *rest), 3)
+    keys = [SampleKey(i % 3, i) for i in range(30)]
+    (left,) = DataLoader(plain, 30, sampler=keys, num_workers=1, collate_fn=collate)
+    done = collate([distorted[key] for key in keys])
+    assert torch.equal(left.targets.boxes, done.targets.boxes)
+    assert (left.distortions.shape, done.distortions) == ((30, 5), None)
+    again = distort_batch(left.images, left.distortions)
+    assert not torch.equal(left.images, done.images)
+    assert (again.int() - done.images.int()).abs().max() <= 1
+
+
 def test_a_batch_of_nothing_crosses_processes_with_what_is_bad() -> None:
     batch = collate([])._replace(bad_images=["a.jpg: damaged"])
     again = pickle.loads(ForkingPickler.dumps(batch))
     assert again.images.shape == (0, 3, 0, 0)
     assert [each.shape for each in again.targets] == [(0, 4), (0,), (0,)]
-    assert again[2:] == ([], [], ["a.jpg: damaged"])
+    assert again[2:] == ([], [], ["a.jpg: damaged"], None)
 
 
 def test_a_batch_crosses_processes_with_four_tensors(folder: Folder) -> None:

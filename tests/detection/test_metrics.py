@@ -3,14 +3,18 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
 
+from mnv2_dense.coco_evaluation.evaluation import Backend
+from mnv2_dense.coco_evaluation.files import read_ground_truth
+from mnv2_dense.coco_evaluation.records import records_of
 from mnv2_dense.detection.metrics import CocoDetectionMetric
-from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate, read_ground_truth
+from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import Detections
 from tests.detection.scenes import CATEGORIES, FOUND, TRUTH, result
@@ -36,6 +40,13 @@ def test_metric_equals_the_functional_core(annotation_file: Path) -> None:
     assert scores == evaluate(TRUTH, results)
     assert isinstance(scores, DetectionScores)
     assert 0 < scores.summary["mAP"] < 1
+
+
+@pytest.mark.parametrize("backend", get_args(Backend))
+def test_ground_truth_as_json_or_as_columns(annotation_file: Path, backend: Backend) -> None:
+    metric = CocoDetectionMetric(lambda: TRUTH, CATEGORIES, backend=backend)
+    metric.update(list(FOUND), list(FOUND.values()))
+    assert metric.compute() == measure(annotation_file, list(FOUND))
 
 
 def test_batches_and_their_order_do_not_matter(annotation_file: Path) -> None:
@@ -65,7 +76,7 @@ def test_only_empty_images(annotation_file: Path) -> None:
     metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     metric.update([5, 2], [FOUND[5], FOUND[5]])
     assert metric.compute().summary["mAP"] == 0
-    assert metric.results() == []
+    assert records_of(metric.results()) == []
 
 
 def test_reset_forgets_and_compute_follows_updates(annotation_file: Path) -> None:
@@ -93,7 +104,7 @@ def test_states_are_exact_and_hold_no_graph(annotation_file: Path) -> None:
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]], requires_grad=True)
     found = Detections(boxes * 2, torch.tensor([0.5]), torch.tensor([1]))
     metric.update([big], [found])
-    assert metric.results() == [result(big, 7, (0, 0, 2, 2), 0.5)]
+    assert records_of(metric.results()) == [result(big, 7, (0, 0, 2, 2), 0.5)]
     assert not metric.boxes[0].requires_grad
     assert not metric.state_dict()
 
@@ -156,9 +167,9 @@ def _measure_a_share(rank: int, folder: str) -> None:
         for image_id in shares[rank]:
             metric.update([image_id], [FOUND[image_id]])
         scores = metric.compute().as_dict()
-        own = metric.results()
+        own = records_of(metric.results())
         with metric.sync_context():
-            gathered = metric.results()
+            gathered = records_of(metric.results())
         answer = {"scores": scores, "own": own, "gathered": gathered}
         (Path(folder) / f"{number}-{rank}.json").write_text(json.dumps(answer))
         metric.reset()
@@ -174,7 +185,7 @@ def test_two_processes_equal_one(annotation_file: Path, monkeypatch: pytest.Monk
     for number, shares in enumerate(SHARES):
         images = list(dict.fromkeys([*shares[0], *shares[1]]))
         expected = measure(annotation_file, images).as_dict()
-        everything = coco_results(images, [FOUND[i] for i in images], CATEGORIES)
+        everything = records_of(coco_results(images, [FOUND[i] for i in images], CATEGORIES))
         for rank, share in enumerate(shares):
             answer = json.loads((folder / f"{number}-{rank}.json").read_text())
             assert answer["scores"] == expected

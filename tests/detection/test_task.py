@@ -11,6 +11,8 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
 from mnv2_dense.backbone.mobilenet_v2 import SSD_TAPS, MobileNetV2
+from mnv2_dense.coco_evaluation.files import read_ground_truth
+from mnv2_dense.coco_evaluation.records import records_of
 from mnv2_dense.detection.anchors import AnchorGenerator
 from mnv2_dense.detection.data import collate, join_targets
 from mnv2_dense.detection.decode import Decoder
@@ -18,7 +20,7 @@ from mnv2_dense.detection.head import SSDHead
 from mnv2_dense.detection.loss import SSDLoss
 from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.network import Detector, DetectorOutputs
-from mnv2_dense.detection.scoring import SUMMARY_KEYS, read_ground_truth
+from mnv2_dense.detection.scoring import SUMMARY_KEYS
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.structures import BoxTargets, Category, DetectionBatch, ImageSize
@@ -159,8 +161,10 @@ def test_right_outputs_reach_a_perfect_score(tmp_path: Path, annotations: Path) 
     assert task.scores is not None
     assert task.scores.summary == pytest.approx(logged)
     assert set(task.scores.per_class) == {"red", "green"}
+    assert task.results is not None
+    found = records_of(task.results)
     best = [
-        max((r for r in task.results if r["image_id"] == 100 + n), key=lambda r: r["score"])
+        max((r for r in found if r["image_id"] == 100 + n), key=lambda r: r["score"])
         for n in range(4)
     ]
     assert [row["category_id"] for row in best] == [3, 7, 3, 7]

@@ -1,7 +1,11 @@
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mnv2_dense.ops import confusion
 from mnv2_dense.ops.confusion import confusion_matrix
@@ -18,6 +22,28 @@ def label_maps(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, int]:
     predicted = [p if r == 255 else p % classes for p, r in zip(predicted, reference, strict=True)]
     kind = draw(st.sampled_from([torch.uint8, torch.int32, torch.int64]))
     return torch.tensor(predicted, dtype=kind), torch.tensor(reference).to(torch.uint8), classes
+
+
+@pytest.mark.parametrize("classes", [2, 21, 255, 1000])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int64, torch.uint16])
+def test_every_count_of_classes_and_integer_type(classes: int, dtype: torch.dtype) -> None:
+    """Against NumPy, with as many of the classes as the type can hold, and void below them."""
+    random, largest = np.random.default_rng(classes), min(classes - 1, torch.iinfo(dtype).max)
+    predicted, reference = random.integers(0, largest + 1, (2, 5003))
+    void = random.random(5003) < 0.2
+    expected = np.zeros((classes, classes), np.int64)
+    np.add.at(expected, (reference[~void], predicted[~void]), 1)
+    reference[void] = -1
+    found = confusion_matrix(
+        torch.from_numpy(predicted).to(dtype), torch.from_numpy(reference), classes, -1
+    )
+    assert (found.numpy() == expected).all()
+    assert found.dtype == torch.int64
+    # The other way round, as far as one type holds classes and void.
+    if torch.iinfo(dtype).min < 0:
+        turned = torch.from_numpy(reference).to(dtype)
+        found = confusion_matrix(torch.from_numpy(predicted), turned, classes, -1)
+        assert (found.numpy() == expected).all()
 
 
 @given(label_maps())
@@ -60,6 +86,38 @@ def test_large_maps_are_counted_part_by_part(monkeypatch: pytest.MonkeyPatch) ->
     whole = confusion_matrix(predicted, reference, 4)
     monkeypatch.setattr(confusion, "_CHUNK", 10)
     assert torch.equal(confusion_matrix(predicted, reference, 4), whole)
+    for shape in ((17, 59), (1, 59, 17), (1003, 1)):
+        turned, true = (maps.view(shape).transpose(-1, -2) for maps in (predicted, reference))
+        assert torch.equal(confusion_matrix(turned, true, 4), whole)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest number of values that any operation gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            given = [each for each in args if isinstance(each, torch.Tensor)]
+            storages = {each.untyped_storage().data_ptr() for each in given}
+            if result.untyped_storage().data_ptr() not in storages:  # A view takes no memory.
+                self.values = max(self.values, result.numel())
+        return result
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_nothing_as_large_as_the_maps_is_made(turned: bool) -> None:
+    maps = torch.zeros(1500, 2000, dtype=torch.uint8)
+    predicted = maps.T if turned else maps
+    with Largest() as largest:
+        matrix = confusion_matrix(predicted, predicted, 21)
+    assert matrix[0, 0] == maps.numel()
+    assert 0 < largest.values <= confusion._CHUNK < maps.numel() / 10
 
 
 def test_another_void_value_and_256_classes() -> None:
@@ -82,6 +140,9 @@ def test_nothing_to_count() -> None:
         ([-1], [0], "predicted holds class -1"),
         ([0], [-100], "reference holds class -100"),
         ([255], [0], "predicted holds class 255"),
+        ([2**40], [0], f"predicted holds class {2**40}"),
+        ([0], [-(2**40)], f"reference holds class -{2**40}"),
+        ([0], [256], "reference holds class 256"),
         ([0, 1], [0], r"predicted has the shape \(2,\), reference \(1,\)"),
         ([0.0], [0], "integers, not torch.float32"),
         ([0], [True], "integers, not torch.bool"),
@@ -92,3 +153,10 @@ def test_what_is_no_class_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         confusion_matrix(torch.tensor(predicted), torch.tensor(reference), 3)
+
+
+def test_an_ignore_index_far_from_all_classes_is_refused() -> None:
+    maps = torch.zeros(2, dtype=torch.int64)
+    assert confusion_matrix(maps, maps - 100, 3, -100).sum() == 0
+    with pytest.raises(ValueError, match="ignore_index 1000000: at most 32768 from 0"):
+        confusion_matrix(maps, maps, 3, 10**6)

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mnv2_dense.ops.resize import resize_map
+from mnv2_dense.ops.labels import places_of
+from mnv2_dense.ops.resize import interpolate_bands, resize_map
 from mnv2_dense.structures import ImageSize
 
 
@@ -36,3 +38,42 @@ def test_resize_is_bilinear_in_float32(size: tuple[int, int], align_corners: boo
     assert resized.dtype == torch.float32
     expected = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=align_corners)
     torch.testing.assert_close(resized, expected)
+
+
+def in_bands(maps: torch.Tensor, size: ImageSize, window: ImageSize) -> torch.Tensor:
+    """The top left of a window, put together."""
+    rows, columns = (
+        places_of(np.arange(float(side)), pixels, cells, True)
+        for side, pixels, cells in zip(size, window, maps.shape[-2:], strict=True)
+    )
+    found = torch.full((*maps.shape[:-2], *size), float("nan"))
+    for band, values in interpolate_bands(maps, rows, columns):
+        assert found[..., band, :].isnan().all()  # each row once
+        found[..., band, :] = values.clone()
+        values.zero_()  # as a caller may
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cells", [(5, 7), (1, 7), (5, 1), (40, 60)])
+def test_bands_are_the_resized_map(cells: tuple[int, int], dtype: torch.dtype) -> None:
+    maps, window = torch.randn(2, 3, *cells).to(dtype), ImageSize(33, 49)
+    before = maps.clone()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = in_bands(maps, ImageSize(30, 41), window)
+    expected = resize_map(maps, window, align_corners=True)[..., :30, :41]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(maps, before)
+
+
+def test_a_band_holds_the_rows_between_two_cells() -> None:
+    places = places_of(np.arange(33.0), 33, 3, True)
+    bands = [band for band, _ in interpolate_bands(torch.zeros(1, 3, 3), places, places)]
+    assert bands == [slice(0, 16), slice(16, 33)]
+
+
+def test_elsewhere_than_on_a_cpu_all_rows_are_one_band() -> None:
+    """On the device that computes nothing but shapes."""
+    places = places_of(np.arange(33.0), 33, 3, True)
+    ((band, values),) = interpolate_bands(torch.zeros(4, 3, 3, device="meta"), places, places)
+    assert (band, values.shape) == (slice(0, 33), (4, 33, 33))

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mnv2_dense.coco_evaluation.files import read_ground_truth
+from mnv2_dense.coco_evaluation.records import records_of
 from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.scoring import (
     SUMMARY_KEYS,
     coco_results,
     evaluate,
-    read_ground_truth,
     summary_table,
 )
 from mnv2_dense.structures import Category, Detections
@@ -98,7 +99,7 @@ def test_real_annotations(shared: Path, tmp_path: Path, split: str) -> None:
     scores = metric.compute()
 
     results = tmp_path / "detections.json"
-    results.write_text(json.dumps(coco_results(image_ids, found, categories)))
+    results.write_text(json.dumps(records_of(coco_results(image_ids, found, categories))))
     theirs, printed = cocoeval(path, results)
     assert 0.2 < theirs[0] < 0.8
     assert largest_difference(scores.summary, theirs) <= TOLERANCE
@@ -124,7 +125,7 @@ def test_a_part_of_the_real_images(shared: Path, tmp_path: Path) -> None:
     metric = CocoDetectionMetric(partial(read_ground_truth, path), categories)
     metric.update(part, found[::3])
     results = tmp_path / "detections.json"
-    results.write_text(json.dumps(coco_results(part, found[::3], categories)))
+    results.write_text(json.dumps(records_of(coco_results(part, found[::3], categories))))
     theirs, _ = cocoeval(path, results, images=part)
     assert largest_difference(metric.compute().summary, theirs) <= TOLERANCE
 
@@ -138,7 +139,7 @@ def test_annotation_ids_from_zero(shared: Path, tmp_path: Path) -> None:
     # A sure hit on the annotation that gets id 0: one of a rare class, so that the flaw shows.
     annotations = sorted(truth["annotations"], key=lambda a: (a["iscrowd"], a["category_id"] != 80))
     assert annotations[0]["category_id"] == 80
-    results = coco_results(image_ids, found, categories)
+    results = records_of(coco_results(image_ids, found, categories))
     sure = {key: annotations[0][key] for key in ("image_id", "category_id", "bbox")}
     results.append({**sure, "score": 1.0})
     detections = tmp_path / "detections.json"

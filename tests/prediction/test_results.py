@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from pycocotools.mask import decode
 
+from mnv2_dense.coco_evaluation.records import records_of
 from mnv2_dense.detection.scoring import coco_results
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.results import DetectionResult, Result, SegmentationResult, Times
@@ -50,7 +51,7 @@ def test_boxes_to_coco_are_those_of_the_evaluation() -> None:
     result = boxes()
     found = Detections(*map(torch.from_numpy, (result.boxes, result.scores, result.labels)))
     records = result.to_coco(5)
-    assert records == coco_results([5], [found], CATEGORIES)
+    assert records == records_of(coco_results([5], [found], CATEGORIES))
     assert json.loads(json.dumps(records)) == records
     assert [record["category_id"] for record in records] == [7, 9]
 

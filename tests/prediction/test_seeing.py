@@ -7,8 +7,9 @@ from mnv2_dense.ops.resize import resize_map
 from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.prediction.results import DetectionResult, SegmentationResult
 from mnv2_dense.segmentation.decode import Decoder
-from mnv2_dense.segmentation.inference import Inference, assemble
+from mnv2_dense.segmentation.inference import Inference
 from mnv2_dense.segmentation.network import SegmenterOutputs
+from mnv2_dense.segmentation.strips import assemble
 from mnv2_dense.structures import ImageSize
 from tests.prediction.networks import CATEGORIES, SIZE, Brightness, Colors, color_logits
 

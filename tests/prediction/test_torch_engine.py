@@ -10,7 +10,7 @@ from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.errors import UserError
 from mnv2_dense.prediction.engine import DetectorArrays, SegmenterArrays
 from mnv2_dense.prediction.torch_engine import TorchEngine
-from mnv2_dense.segmentation.inference import assemble
+from mnv2_dense.segmentation.strips import assemble
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.structures import DetectionBatch, ImageSize, SegmentationBatch
 

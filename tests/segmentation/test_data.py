@@ -7,6 +7,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.ops.distortion import distort_batch
+from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.segmentation.data import SegmentationDataset, collate
 from mnv2_dense.segmentation.folders import read_folders
 from mnv2_dense.segmentation.index import SegmentationIndex
@@ -28,9 +30,8 @@ def plain(index: SegmentationIndex) -> SegmentationDataset:
 def test_sample(folder: Folder) -> None:
     samples = plain(folder.read())
     assert len(samples) == 3
-    image, label_map, image_id = samples[SampleKey(1, 0)]
-    assert (image.shape, image.dtype) == ((3, HEIGHT, WIDTH), torch.uint8)
-    assert image.is_contiguous()
+    image, label_map, image_id, distortion = samples[SampleKey(1, 0)]
+    assert (image.shape, image.dtype, distortion) == ((3, HEIGHT, WIDTH), torch.uint8, None)
     assert 47 <= image.min() <= image.max() <= 53
     assert (label_map.shape, label_map.dtype) == ((HEIGHT, WIDTH), torch.uint8)
     assert label_map[0].unique().tolist() == [255]
@@ -44,7 +45,7 @@ def test_exif_rotation_is_ignored(folder: Folder) -> None:
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[:, :3] = 255  # where the mask has class 1
     Image.fromarray(pixels).save(folder.images / "2007_000032.jpg", exif=exif, quality=100)
-    image, label_map, _ = plain(folder.read())[SampleKey(0, 0)]
+    image, label_map, *_ = plain(folder.read())[SampleKey(0, 0)]
     assert ((image[0] > 128) == (label_map == 1))[1:].all()
 
 
@@ -86,9 +87,9 @@ def test_extreme_shapes(folder: Folder, size: tuple[int, int]) -> None:
     Image.new("RGB", size).save(folder.images / "2007_000032.jpg")
     save_palette(folder.masks / "2007_000032.png", np.ones(size[::-1], np.uint8))
     index = folder.read()
-    image, label_map, _ = plain(index)[SampleKey(0, 0)]
+    image, label_map, *_ = plain(index)[SampleKey(0, 0)]
     assert image.shape[1:] == label_map.shape == size[::-1]
-    image, label_map, _ = dataset(index)[SampleKey(0, 0)]
+    image, label_map, *_ = dataset(index)[SampleKey(0, 0)]
     assert (image.shape, label_map.shape) == ((3, 33, 49), (33, 49))
     assert (label_map == 1).any()
 
@@ -151,7 +152,7 @@ def test_batches_share_the_smallest_canvas() -> None:
 def test_a_batch_of_nothing() -> None:
     batch = collate([])
     assert (batch.images.shape, batch.label_maps.shape) == ((0, 3, 0, 0), (0, 0, 0))
-    assert batch[2:] == ([], [], ())
+    assert batch[2:] == ([], [], (), None)
 
 
 def test_a_flat_and_a_tall_picture_share_no_batch() -> None:
@@ -167,8 +168,24 @@ def test_a_flat_and_a_tall_picture_share_no_batch() -> None:
 def test_a_batch_equals_its_singles(folder: Folder) -> None:
     samples = [dataset(folder.read())[SampleKey(index, 0)] for index in range(3)]
     batch = collate(samples)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(batch.images, torch.stack([sample.image for sample in samples]))
     assert torch.equal(batch.label_maps, torch.stack([sample.label_map for sample in samples]))
+
+
+def test_colours_left_to_the_device_go_along(folder: Folder) -> None:
+    index, size, mean = folder.read(), ImageSize(33, 49), (124, 116, 104)
+    plain = TrainTransform(size, mean, 0.5, 2.0, 0.25, 0.5, photometric=0)
+    left = SegmentationDataset(index, plain, 3, PhotometricDistortion(0.5))
+    done = SegmentationDataset(index, TrainTransform(size, mean, 0.5, 2.0, 0.25, 0.5, 0.5), 3)
+    keys = [SampleKey(i % 3, i) for i in range(30)]
+    undone, finished = (collate([each[key] for key in keys]) for each in (left, done))
+    assert undone.distortions is not None
+    assert finished.distortions is None
+    assert torch.equal(undone.label_maps, finished.label_maps)
+    assert not torch.equal(undone.images, finished.images)
+    again = distort_batch(undone.images, undone.distortions)
+    assert (again.int() - finished.images.int()).abs().max() <= 1
 
 
 def test_real_voc(shared: Path) -> None:
@@ -182,7 +199,7 @@ def test_real_voc(shared: Path) -> None:
     )
     transform = TrainTransform(ImageSize(257, 257), (127.5, 127.5, 127.5), 0.5, 2.0, 0.25, 0.5, 0)
     for position in range(40):
-        image, label_map, _ = plain(index)[SampleKey(position, 0)]
+        image, label_map, *_ = plain(index)[SampleKey(position, 0)]
         assert image.shape[1:] == label_map.shape
         cropped = SegmentationDataset(index, transform)[SampleKey(position, 0)]
         assert cropped.label_map.shape == (257, 257)

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mnv2_dense.segmentation.decode import Decoder
+from mnv2_dense.ops.resize import resize_map
+from mnv2_dense.segmentation.decode import Decoder, Part
 from mnv2_dense.segmentation.network import SegmenterOutputs
 from mnv2_dense.structures import ImageSize
 
@@ -58,3 +59,13 @@ def test_a_batch_equals_its_singles() -> None:
     for position in range(3):
         single = Decoder()(SegmenterOutputs(logits[position : position + 1], None), size)
         assert torch.allclose(batch[position : position + 1], single, atol=1e-7)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_a_part_is_cut_out_of_the_whole(align_corners: bool) -> None:
+    outputs, size = SegmenterOutputs(random_logits(2, 5, 4, 6), None), ImageSize(15, 21)
+    decoder = Decoder(align_corners=align_corners)
+    found = decoder(outputs, size, Part(range(3, 11), range(20)))
+    torch.testing.assert_close(found, decoder(outputs, size)[:, :, 3:11, :20])
+    naive = resize_map(outputs.class_logits, size, align_corners).softmax(dim=1)
+    torch.testing.assert_close(found, naive[:, :, 3:11, :20], rtol=1e-4, atol=1e-6)

@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -14,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 from mnv2_dense.ops.resize import resize_map
 from mnv2_dense.segmentation import inference
 from mnv2_dense.segmentation.decode import Decoder
-from mnv2_dense.segmentation.inference import Inference, Strip, assemble
+from mnv2_dense.segmentation.inference import Inference
 from mnv2_dense.segmentation.network import SegmenterOutputs
+from mnv2_dense.segmentation.strips import Strip, assemble
 from mnv2_dense.structures import ImageSize
 
 CLASSES = 4
@@ -57,8 +59,16 @@ def whole(strips: Sequence[Strip], sizes: Sequence[ImageSize]) -> list[Tensor]:
     """The probabilities of every picture; fails unless the strips are in order and complete."""
     parts: list[list[Tensor]] = [[] for _ in sizes]
     places: list[int] = [0] * len(sizes)
-    for position, top, probabilities, left in strips:
+    for strip in strips:
+        position, top, left, probabilities = (
+            *(strip.position, strip.top, strip.left),
+            strip.probabilities(),
+        )
         height, width = sizes[position]
+        assert strip.size == probabilities.shape[1:]
+        # Labels that are not computed from probabilities are what these say, up to rounding.
+        of_labels = probabilities.gather(0, strip.labels()[None].long())
+        assert (of_labels >= probabilities.amax(dim=0) - 1e-5).all()
         along = 1 if probabilities.shape[2] == width else 2
         assert probabilities.shape[3 - along] == (width if along == 1 else height)
         assert (top, left) == ((places[position], 0) if along == 1 else (0, places[position]))
@@ -136,7 +146,8 @@ def test_pictures_that_fit_are_padded_and_run_as_one_batch() -> None:
         row[:, : size.height, : size.width] = image[:, : size.height, : size.width]
     by_hand = Decoder()(network(padded), ImageSize(17, 17))
     for strip, probabilities, size in zip(strips, by_hand, sizes, strict=True):
-        assert torch.equal(strip.probabilities, probabilities[:, : size.height, : size.width])
+        expected = probabilities[:, : size.height, : size.width]
+        assert torch.allclose(strip.probabilities(), expected, atol=1e-6)
 
 
 def test_windows_by_hand() -> None:
@@ -259,6 +270,69 @@ def test_shrinking_leaves_pictures_that_fit_as_they_are() -> None:
     assert torch.allclose(fitting, run(network, images[:1], sizes[:1])[0], atol=1e-6)
 
 
+class Memory(TorchDispatchMode):
+    """Adds up the bytes of all tensors that operations made and that are still held.
+
+    peak: The most there were at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = {
+            id(each.untyped_storage()) for each in tree_leaves(args) if isinstance(each, Tensor)
+        }
+        result = func(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor):
+                storage = value.untyped_storage()
+                if id(storage) not in self.held and id(storage) not in given:
+                    self.held[id(storage)] = storage.nbytes()
+                    weakref.finalize(storage, self.held.pop, id(storage))
+        self.peak = max(self.peak, sum(self.held.values()))
+        return result
+
+
+def peak_bytes(
+    stride: int, pictures: int, size: tuple[int, int], **options: Any
+) -> tuple[int, list[Tensor]]:
+    """The most that is held around a network that makes nothing but its logits, and label maps."""
+    classes, sizes = 21, [ImageSize(*size)] * pictures
+    images = torch.ones(1, 3, 1, 1).expand(pictures, 3, *size)
+
+    def see(pictures: Tensor) -> SegmenterOutputs:
+        cells = [-(-side // stride) for side in pictures.shape[2:]]
+        return SegmenterOutputs(torch.ones(len(pictures), classes, *cells))
+
+    with Memory() as memory:
+        label_maps = assemble(Inference(Decoder(), **options)(see, images, sizes), sizes)
+    return memory.peak, label_maps
+
+
+@pytest.mark.parametrize(
+    ("scales", "flip", "pictures"),
+    [((1.0,), False, 4), (PAPER_SCALES, True, 1), (PAPER_SCALES, True, 3)],
+)
+def test_no_scale_flip_or_picture_holds_probabilities_of_its_own(
+    scales: tuple[float, ...], flip: bool, pictures: int
+) -> None:
+    """At output stride 8, as the paper evaluates: the network's inputs, its logits, and strips."""
+    options: dict[str, Any] = {"window": ImageSize(513, 513), "scales": scales, "flip": flip}
+    peak, label_maps = peak_bytes(8, pictures, (513, 513), **options)
+    assert [label_map.shape for label_map in label_maps] == [(513, 513)] * pictures
+    sides = [int(512 * scale + 1) for scale in scales]
+    inputs = 3 * (513**2 + (1 + flip) * max(sides) ** 2)
+    logits = 21 * (1 + flip) * sum((-(-side // 8)) ** 2 for side in sides)
+    assert peak <= 4 * (pictures * (inputs + logits) + 3 * inference._STRIP_VALUES)
+    # Probabilities in pixels of all of them would be as much again.
+    assert logits < 21 * 513**2 / 3
+
+
 class LargestTensor(TorchDispatchMode):
     """Remembers the bytes of the largest tensor that any operation gives."""
 
@@ -309,10 +383,10 @@ def test_strips_come_before_the_picture_is_done() -> None:
     first = next(strips)
     assert first.top == 0
     assert len(network.seen) == 1
-    kept = first.probabilities.clone()
+    kept = first.probabilities().clone()
     list(strips)
     assert len(network.seen) == len(inference._starts(100, 17, 0.25))
-    assert torch.equal(first.probabilities, kept)
+    assert torch.equal(first.probabilities(), kept)
 
 
 def test_no_gradient_is_kept_and_nothing_is_changed() -> None:
@@ -357,16 +431,6 @@ def test_an_empty_batch() -> None:
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Inference(Decoder(), window=ImageSize(9, 9), **options)
-
-
-def test_label_maps_are_assembled_from_strips() -> None:
-    first = torch.tensor([[[0.2, 0.9]], [[0.8, 0.1]]])  # classes 1, 0
-    second = torch.tensor([[[0.4, 0.4]], [[0.6, 0.6]]])  # classes 1, 1
-    other = torch.tensor([[[1.0]], [[0.0]]])
-    strips = [Strip(1, 0, other), Strip(0, 0, first), Strip(0, 1, second)]
-    label_maps = assemble(strips, [ImageSize(2, 2), ImageSize(1, 1)])
-    assert [label_map.tolist() for label_map in label_maps] == [[[1, 0], [1, 1]], [[0]]]
-    assert {label_map.dtype for label_map in label_maps} == {torch.uint8}
 
 
 @pytest.mark.parametrize("edge", [40, 500, 960])

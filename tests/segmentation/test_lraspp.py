@@ -216,9 +216,10 @@ def test_windows_scales_and_flips_see_whole_pictures() -> None:
     window = ImageSize(33, 49)
     inference = Inference(Decoder(), window=window, scales=(0.5, 1.0, 1.75), flip=True)
     seen = torch.zeros(2, 70, 90)
-    for position, top, probabilities, left in inference(network, torch.randn(2, 3, 70, 90), sizes):
-        rows, columns = probabilities.shape[1:]
-        seen[position, top : top + rows, left : left + columns] += probabilities.sum(dim=0)
+    for strip in inference(network, torch.randn(2, 3, 70, 90), sizes):
+        rows = slice(strip.top, strip.top + strip.size.height)
+        columns = slice(strip.left, strip.left + strip.size.width)
+        seen[strip.position, rows, columns] += strip.probabilities().sum(dim=0)
     expected = torch.zeros(2, 70, 90)
     expected[0, :30, :33] = 1
     expected[1] = 1

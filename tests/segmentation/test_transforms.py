@@ -52,10 +52,11 @@ def test_picture_and_label_map_stay_aligned(scale: float, flip: float) -> None:
         assert image.shape == (*SIZE, 3)
         assert label_map.shape == SIZE
         # The nearest column is at most half a pixel from the interpolated one, and on average near
-        # none, but at scale 0.5 always half: every place lies between two columns.
+        # none, but at scale 0.5 always half: every place lies between two columns. OpenCV may cut
+        # off what is less than a level, here half a column.
         columns = image[..., 0].astype(float) / 2
         assert np.abs(columns - label_map)[known].max() <= 1.01
-        assert abs((columns - label_map)[known].mean()) < (0.51 if scale == 0.5 else 0.2)
+        assert abs((columns - label_map)[known].mean()) < (0.51 if scale == 0.5 else 0.26)
         assert (image[~known] == FILL).all()
         assert scale_of(image, label_map) * (-1 if flip else 1) == pytest.approx(scale, rel=0.02)
 
@@ -65,10 +66,10 @@ def test_a_scale_equals_opencvs_resize(scale: float) -> None:
     image, label_map = noise(101, 77)
     size = ImageSize(round(101 * scale), round(77 * scale))
     result = train(size, min_scale=scale, max_scale=scale)(image, label_map, seed=0)
-    expected = cv2.resize(image, size[::-1]).astype(int)
-    assert np.abs(result[0] - expected).max() <= 8  # OpenCV 4 rounds places to 1/32 pixel.
+    expected = cv2.resize(image, size[::-1])
+    np.testing.assert_array_equal(result[0], expected)
     nearest = cv2.resize(label_map, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    assert (result[1] != nearest).mean() <= 0.01
+    np.testing.assert_array_equal(result[1], nearest)
 
 
 def place_of(small: np.ndarray, large: np.ndarray) -> list[tuple[int, int]]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mnv2_dense.structures import SampleKey
+from mnv2_dense.photometric import Distortion
+from mnv2_dense.structures import SampleKey, SegmentationBatch
 from mnv2_dense.training.datamodule import DataModule, lost_loader
 from tests.training.tiny import TinyDataset, TinyModule, tiny_data, tiny_trainer
 
@@ -96,3 +97,16 @@ def test_a_lost_loader_is_found_behind_other_errors() -> None:
     behind.__context__ = RuntimeError(text)
     assert lost_loader(behind) == text
     assert lost_loader(RuntimeError("another")) is None
+
+
+def test_colours_that_were_left_to_the_device_are_distorted_there() -> None:
+    images = torch.full((2, 3, 4, 4), 100, dtype=torch.uint8)
+    distortions = torch.tensor([Distortion(), Distortion(brightness=20)])
+    batch = SegmentationBatch(images, torch.zeros(2, 4, 4), [], ["a", "b"])
+    data = tiny_data()
+    assert data.on_after_batch_transfer(batch, 0) is batch
+    done = data.on_after_batch_transfer(batch._replace(distortions=distortions), 0)
+    assert done.images.unique(dim=1).unique(dim=2).flatten(1)[:, 0].tolist() == [100, 120]
+    assert (done.distortions, done.image_ids) == (None, ["a", "b"])
+    tiny = next(iter(data.train_dataloader()))
+    assert data.on_after_batch_transfer(tiny, 0) is tiny

@@ -12,6 +12,7 @@ from torchmetrics import Metric
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
+from mnv2_dense.training.averaging import ema_callback
 from mnv2_dense.training.task import DenseTask
 from tests.training.tiny import bare_trainer
 
@@ -156,6 +157,21 @@ def test_checkpoint_holds_the_card_and_plain_data_only(tmp_path: Path) -> None:
     content = read_checkpoint(tmp_path / "last.ckpt")  # weights_only
     assert content["mnv2_dense"] == CARD
     assert set(content["state_dict"]) == {f"network.{name}" for name in task.network.state_dict()}
+
+
+def test_weights_are_trained_channels_last_and_saved_in_the_usual_layout(tmp_path: Path) -> None:
+    task = make_task(channels_last=True)
+    task.network[0] = nn.Conv2d(3, 2, 3, padding=1)  # pyrefly: ignore[unsupported-operation]
+    run = bare_trainer(tmp_path, max_steps=1, callbacks=[ema_callback(0.9)])
+    run.fit(task, loader(batch()))
+    weight = task.network.get_parameter("0.weight")
+    assert not weight.is_contiguous()
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    content = read_checkpoint(tmp_path / "last.ckpt")
+    for key in ("state_dict", "current_model_state"):
+        assert all(each.is_contiguous() for each in content[key].values())
+    assert torch.equal(content["state_dict"]["network.0.weight"], weight)
 
 
 def test_learning_rate_follows_the_factor_at_every_step(tmp_path: Path) -> None:

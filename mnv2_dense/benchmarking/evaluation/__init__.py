@@ -1,0 +1,1 @@
+"""Evaluation: detections and label maps measured, beside other programs that do so."""

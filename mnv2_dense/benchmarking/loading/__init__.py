@@ -1,0 +1,1 @@
+"""Files to samples of training, on one core, beside other pipelines."""

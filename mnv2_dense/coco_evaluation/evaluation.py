@@ -1,0 +1,106 @@
+"""COCO's scores of boxes: ground truth and detections in, numbers out."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+from mnv2_dense.coco_evaluation.columns import Ids, Numbers
+from mnv2_dense.coco_evaluation.instances import ground_truth_of
+from mnv2_dense.coco_evaluation.measuring import measure
+from mnv2_dense.coco_evaluation.options import Options
+from mnv2_dense.coco_evaluation.records import (
+    GroundTruth,
+    Results,
+    check_finite,
+    results_of,
+)
+from mnv2_dense.coco_evaluation.summary import summarize, summarize_classes
+from mnv2_dense.errors import UserError
+
+Backend = Literal["mnv2_dense", "pycocotools"]
+COCO: Final = Options()
+
+
+class Evaluation(NamedTuple):
+    """Scores in [0, 1]; -1 where there is no ground truth to measure, as in pycocotools.
+
+    Attributes:
+        summary: The twelve numbers, in COCO's order: see `summarize`.
+        per_class: AP, AP50, AP75, APs, APm, APl and AR100 by class name, ordered by category id; a
+            name that several categories share is keyed "name (category_id)".
+        images: How many images were measured.
+        category_ids: The classes of the axis K below; empty where classes are disregarded.
+        precision: float64 [T, R, K, A, M], by IoU threshold, recall threshold, class, area range
+            and number of detections: a curve is `precision[0, :, k, 0, -1]`.
+        recall: float64 [T, K, A, M], the highest that is reached.
+    """
+
+    summary: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    images: int
+    category_ids: tuple[int, ...]
+    precision: Numbers
+    recall: Numbers
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers as JSON values: the twelve, `per_class` and `images`."""
+        return {**self.summary, "per_class": self.per_class, "images": self.images}
+
+
+def evaluate(
+    ground_truth: GroundTruth | Mapping[str, Any],
+    results: Results | Iterable[Mapping[str, Any]],
+    *,
+    image_ids: Collection[int] | None = None,
+    options: Options = COCO,
+    backend: Backend = "mnv2_dense",
+) -> Evaluation:
+    """Scores box detections as pycocotools' COCOeval does; nothing given is changed.
+
+    Both backends give the same numbers. They differ from COCOeval on the file itself in three
+    ways: an annotation of id 0, or of an id given twice, counts like any other; an object whose box
+    is not four finite numbers is left out; and a box of `difficult` 1, as VOC has them, is neither
+    missed nor found, as what COCOeval ignores, but by plain IoU and once.
+
+    Args:
+        ground_truth: A COCO instances file's content, or its columns.
+        results: COCO results, `{"image_id", "category_id", "bbox": [x, y, w, h], "score"}` each,
+            or their columns; none at all is allowed; a category that the ground truth lacks is
+            ignored.
+        image_ids: Images to measure, all by default; repeated ids count once.
+        options: Thresholds, sizes and numbers of detections, COCO's by default.
+        backend: What computes: this package, or pycocotools, a hundred times slower.
+
+    Raises:
+        UserError: An image that the ground truth lacks, a box or score that is not finite, or
+            records without their fields.
+    """
+    truth = ground_truth if isinstance(ground_truth, GroundTruth) else ground_truth_of(ground_truth)
+    found = results if isinstance(results, Results) else results_of(results)
+    check_finite(found)
+    measured_ids = truth.image_ids
+    if image_ids is not None:
+        measured_ids = np.unique(np.fromiter(image_ids, np.int64, len(image_ids)))
+    _check_images(np.concatenate([measured_ids, found.images]), truth.image_ids)
+    if backend == "pycocotools":
+        from mnv2_dense.coco_evaluation.reference import measure as run
+    else:
+        run = measure
+    measured = run(truth, found, measured_ids, options)
+    return Evaluation(
+        summarize(measured, options),
+        summarize_classes(measured, truth.categories, options),
+        len(measured_ids),
+        () if options.class_blind else tuple(truth.categories),
+        *measured,
+    )
+
+
+def _check_images(used: Ids, known: Ids) -> None:
+    unknown = np.setdiff1d(used, known)
+    if len(unknown):
+        raise UserError(
+            f"image id {unknown[0]} ({len(unknown)} such in all) was predicted but is not in the"
+            " annotation file; evaluate with the file that lists these images"
+        )
