@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from mnv2_dense.config.checking import ConfigT, Given, build
 from mnv2_dense.config.document import DocumentError, read_document, write_value
+from mnv2_dense.config.documentation import describe, key_texts
 from mnv2_dense.config.fields import sections
 from mnv2_dense.config.overrides import OverrideError, check_path, read_value, split_override
 from mnv2_dense.config.schema import CONFIGS, Config, DetectionConfig, SegmentationConfig
@@ -108,7 +109,9 @@ def to_yaml(config: Section) -> str:
 
 def schema_json() -> str:
     """Returns the JSON Schema of a config file, of whatever task."""
-    return json.dumps(TypeAdapter(Config).json_schema(), indent=2)
+    schema = TypeAdapter(Config).json_schema()
+    describe(schema, [*CONFIGS.values()])
+    return json.dumps(schema, indent=2)
 
 
 def _read(path: Path) -> Given:
@@ -157,15 +160,15 @@ def _model(given: Given, task: object) -> type[DetectionConfig] | type[Segmentat
 
 def _section_lines(section: Section, indent: str) -> Iterator[str]:
     values = section.model_dump(mode="json")
-    nested = sections(type(section))
-    for name, field in type(section).model_fields.items():
+    nested, texts = sections(type(section)), key_texts(type(section))
+    for name in type(section).model_fields:
         if name in nested:
             yield ""
             yield from _comment(nested[name].__doc__, indent)
             yield f"{indent}{name}:"
             yield from _section_lines(getattr(section, name), indent + "  ")
         else:
-            yield from _comment(field.description, indent)
+            yield from _comment(texts.get(name), indent)
             yield f"{indent}{name}: {write_value(values[name])}"
 
 

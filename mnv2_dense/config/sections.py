@@ -33,9 +33,8 @@ SAME_PICTURES = (
 class Section(BaseModel):
     """A group of keys: frozen, and closed to keys it does not name."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    # Built when it is used: of two tasks a command needs one.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Data(Section):
