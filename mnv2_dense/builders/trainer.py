@@ -97,9 +97,17 @@ def count_processes(config: Config) -> int:
 
 
 def _strategy(config: Config) -> str | Processes:
-    # DDP would send rank 0's buffers at every forward pass, also in validation, where the
-    # processes may have different numbers of batches; SameNormsEverywhere does it once.
-    return Processes(broadcast_buffers=False) if count_processes(config) > 1 else "auto"
+    if count_processes(config) == 1:
+        return "auto"
+    return Processes(
+        # DDP would send rank 0's buffers at every forward pass, also in validation, where the
+        # processes may have different numbers of batches; SameNormsEverywhere does it once.
+        broadcast_buffers=False,
+        # Its 25 MB would hold the whole gradient of a mobile network, which could then be sent
+        # only when the backward pass has ended.
+        bucket_cap_mb=4,
+        gradient_as_bucket_view=True,
+    )
 
 
 def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
