@@ -94,10 +94,10 @@ def read_options(name: str, kind: Kind, arguments: Sequence[str]) -> argparse.Na
             "--out", type=Path, metavar="FILE", help="JSON file for all figures, replaced if there"
         )
     options = parser.parse_intermixed_args(arguments)
-    for count in ("threads", "repetitions", "pictures"):
+    for count in ("threads", "repetitions", "slow_repetitions", "pictures"):
         value = getattr(options, count, None)
         if isinstance(value, int) and value < 1:
-            parser.error(f"--{count} is at least 1, not {value}")
+            parser.error(f"--{count.replace('_', '-')} is at least 1, not {value}")
     return options
 
 
@@ -230,6 +230,13 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="PATH",
         help="a segmenter of 513x513, to time its own answers and its validation, too",
+    )
+    parser.add_argument(
+        "--slow-repetitions",
+        type=int,
+        default=3,
+        metavar="N",
+        help="of peers that take a minute and more (default 3)",
     )
     add_overrides(parser, "changes to its config")
 

@@ -1,15 +1,16 @@
 """Samples of a training set: from the original pictures, and from a cache of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
 
 from mnv2_dense.benchmarking.interleaving import measure
+from mnv2_dense.benchmarking.loading.sets import training_set
 from mnv2_dense.benchmarking.ratios import divide
 from mnv2_dense.benchmarking.report import Section
-from mnv2_dense.builders import build_data, read_split, settle_classes
+from mnv2_dense.builders import settle_classes
 from mnv2_dense.builders.caches import Cache, Wanted, default_sizing, prepare_cache
 from mnv2_dense.caching.sizing import Sizing
 from mnv2_dense.config.schema import Config
@@ -21,12 +22,17 @@ SAMPLES = 64
 TARGET = 2.0
 QUALITY = 90
 ORIGINALS = "originals"
+LEFT = ", colours left to the device"
+"""Behind the names of what a loader process makes of a run on a GPU."""
 
 
 def measure_cache(
     configs: Sequence[Config], sizings: Sequence[Sizing], repetitions: int
 ) -> Iterator[Section]:
     """Times samples of each config's training set on one thread, augmentation included.
+
+    Whatever the config and the machine say, colours are distorted by the loader, and once more, in
+    rows of their own, left to the device: where the config distorts them at all.
 
     Args:
         configs: Whose data are copied to a folder that is removed afterwards.
@@ -50,12 +56,13 @@ def _measure(config: Config, sizings: Sequence[Sizing], repetitions: int) -> Sec
     own = default_sizing(config)
     wanted = [Wanted(each, QUALITY, ("train",)) for each in dict.fromkeys([own, *sizings])]
     with TemporaryDirectory(prefix="mnv2_dense-") as name:
-        sets = {ORIGINALS: training_set(config)}
+        places = _colours(config)
+        sets = _sets(ORIGINALS, config, places)
         notes = [f"{config.data.format} data, input {config.input.width} x {config.input.height}"]
         for number, each in enumerate(wanted):
             root = Path(name, str(number))
             cache = prepare_cache(config, root, each)
-            sets[str(each.sizing)] = training_set(cached_config(config, root, cache))
+            sets |= _sets(str(each.sizing), cached_config(config, root, cache), places)
             notes.append(_describe(each, cache))
         timings = measure(
             {key: _Call(found) for key, found in sets.items()}, repetitions, warm=False
@@ -63,15 +70,25 @@ def _measure(config: Config, sizings: Sequence[Sizing], repetitions: int) -> Sec
     ratios = [
         divide(
             timings,
-            ORIGINALS,
-            str(each.sizing),
+            ORIGINALS + end,
+            f"{each.sizing}{end}",
             TARGET if each.sizing == own else None,
-            name=f"samples per second, {each.sizing} / {ORIGINALS}",
+            name=f"samples per second, {each.sizing} / {ORIGINALS}{end}",
             direction="at least",
         )
+        for end in places
         for each in wanted
     ]
     return Section(f"cache of {config.name}: {SAMPLES} samples", timings, ratios, notes)
+
+
+def _colours(config: Config) -> dict[str, str]:
+    """Where colours are distorted, by the ends of the rows' names."""
+    return {"": "worker", LEFT: "device"} if config.augmentation.photometric else {"": "worker"}
+
+
+def _sets(name: str, config: Config, places: Mapping[str, str]) -> dict[str, KeyedDataset]:
+    return {f"{name}{end}": training_set(config, place) for end, place in places.items()}
 
 
 def _describe(wanted: Wanted, cache: Cache) -> str:
@@ -83,14 +100,6 @@ def cached_config(config: Config, root: Path, cache: Cache) -> Config:
     """The config as it trains from a cache."""
     keys = {**config.data.model_dump(), **cache.data, "root": str(root)}
     return config.model_copy(update={"data": type(config.data).model_validate(keys)})
-
-
-def training_set(config: Config) -> KeyedDataset:
-    """The samples that a loader process of the config makes."""
-    index = read_split(config, "train")
-    found = build_data(config, index, index).train_dataset
-    assert found is not None
-    return found
 
 
 class _Call:

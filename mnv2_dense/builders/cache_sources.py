@@ -55,20 +55,21 @@ def open_split(config: Config, out: Path, split: str, taken: set[str]) -> Source
     Raises:
         UserError: The data cannot be used.
     """
+    root = Path(config.data.root)
     if isinstance(config, DetectionConfig):
         boxes = read_usable(config.data, split)
         index = build_index(boxes, upright=config.data.orientation == "upright")
-        return _box_source(boxes, index, out, split)
+        return _box_source(boxes, index, root, out, split)
     index = read_masks(config.data, split)
-    return _mask_source(index, out, split, taken)
+    return _mask_source(index, root, out, split, taken)
 
 
-def _box_source(boxes: BoxSet, index: DetectionIndex, out: Path, split: str) -> Source:
+def _box_source(boxes: BoxSet, index: DetectionIndex, root: Path, out: Path, split: str) -> Source:
     folder = BOX_PLACES[f"{split}_images"]
     stems = [stem_of(image["file_name"]) for image in boxes.images]
     places = [f"{folder}/{name}" for name in name_pictures(stems, set())]
     items = [
-        Item(place, (index.path(position),), partial(_read_boxed, index, position))
+        Item(place, root, (index.path(position),), partial(_read_boxed, index, position))
         for position, place in enumerate(places)
     ]
 
@@ -89,13 +90,16 @@ def _read_boxed(index: DetectionIndex, position: int) -> tuple[np.ndarray, None]
     return index.image(position), None
 
 
-def _mask_source(index: SegmentationIndex, out: Path, split: str, taken: set[str]) -> Source:
+def _mask_source(
+    index: SegmentationIndex, root: Path, out: Path, split: str, taken: set[str]
+) -> Source:
     ids = [index.image_id(position) for position in range(len(index))]
     images, masks = (MASK_PLACES[f"{split}_{key}"] for key in ("images", "masks"))
     names = name_pictures(ids, taken)
     items = [
         Item(
             f"{images}/{name}",
+            root,
             (index.path(position), index.mask_path(position)),
             partial(_read_masked, index, position),
             f"{masks}/{name}",

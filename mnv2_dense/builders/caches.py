@@ -133,7 +133,7 @@ def _prepare(config: Config, out: Path, table: Table, wanted: Wanted) -> Cache:
     return Cache(
         data,
         prepared,
-        bytes_before=sum(entry.sources[0][0] for entry in entries),
+        bytes_before=sum(entry.sources[0].size for entry in entries),
         bytes_after=sum(entry.files[entry.picture] for entry in entries),
         bytes_in_all=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
     )

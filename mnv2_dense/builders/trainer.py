@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from mnv2_dense.builders.parts import on_gpus
 from mnv2_dense.config.schema import Config
+from mnv2_dense.ops.processor import has_bf16
 from mnv2_dense.training.averaging import ema_callback
 from mnv2_dense.training.bad_images import BadImages
 from mnv2_dense.training.best import BestCheckpoint
@@ -80,11 +81,19 @@ def trainer_options(config: Config) -> dict[str, Any]:
         "devices": training.devices,
         "strategy": _strategy(config),
         "num_nodes": training.num_nodes,
-        "precision": _PRECISION[training.precision],
+        "precision": _PRECISION["32" if lacks_bf16(config) else training.precision],
         "deterministic": training.deterministic,
         "use_distributed_sampler": False,
         "enable_model_summary": False,
     }
+
+
+def lacks_bf16(config: Config) -> bool:
+    """Whether bf16 is asked for, but would be computed by a processor that is not made for it."""
+    on_cpu = config.training.accelerator == "cpu" or not (
+        torch.cuda.is_available() or torch.backends.mps.is_available()
+    )
+    return config.training.precision == "bf16" and on_cpu and not has_bf16()
 
 
 def count_processes(config: Config) -> int:

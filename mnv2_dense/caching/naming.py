@@ -1,6 +1,7 @@
 """Names of the files of a cache: unique, on any file system, and in any list."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from itertools import chain, count
 
@@ -9,7 +10,7 @@ MAX_BYTES = 180
 
 
 def name_pictures(names: Iterable[str], taken: set[str]) -> list[str]:
-    """A name per picture, folders kept, without extension; names differ not only in case.
+    """A name per picture, folders kept, without extension; no two are equal but for case.
 
     Args:
         names: Theirs in the data set, without extensions, with / between folders.
@@ -28,6 +29,9 @@ def name_pictures(names: Iterable[str], taken: set[str]) -> list[str]:
 
 
 def _clean(part: str) -> str:
-    """A part of a path in letters, digits, `_` and `-` alone, so never hidden nor `..`."""
-    kept = re.sub(r"[^\w-]", "_", part)
+    """A part of a path in letters, digits, `_` and `-` alone, so never hidden nor `..`.
+
+    Letters are composed (Unicode's NFC): Apple's file systems take both spellings for one name.
+    """
+    kept = re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", part))
     return kept.encode(errors="replace")[:MAX_BYTES].decode(errors="ignore") or "_"

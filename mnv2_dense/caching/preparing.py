@@ -1,7 +1,7 @@
 """The pictures of a cache, one after the other, each once, however often it is stopped."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mnv2_dense.caching.manifest import ORIGINALS
 from mnv2_dense.caching.sizing import Sizing, resize_labels, shrink
-from mnv2_dense.caching.table import Entry, Table, stamp_of
+from mnv2_dense.caching.table import Entry, Stamp, Table, stamp_of
 from mnv2_dense.caching.writing import encode_labels, encode_picture, write_file
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize
@@ -25,15 +25,21 @@ class Item(NamedTuple):
 
     Attributes:
         place: Of its copy below the cache's folder, without extension.
+        root: The data set's folder.
         sources: The files that it is made from, the picture first.
         read: Its pixels, uint8 RGB [H, W, 3], and its label map [H, W], if there is one.
         mask_place: Of its mask's copy, without extension.
     """
 
     place: str
+    root: Path
     sources: tuple[Path, ...]
     read: Callable[[], tuple[np.ndarray, np.ndarray | None]]
     mask_place: str = ""
+
+    def stamps(self) -> tuple[Stamp, ...]:
+        """The sources' names and states."""
+        return tuple(stamp_of(source, self.root) for source in self.sources)
 
 
 class Prepared(NamedTuple):
@@ -76,7 +82,7 @@ def prepare_pictures(
     """
     bad: list[str] = []
     done = {item.place: entry for item in items if (entry := _done(item, root, table))}
-    before = len(done)
+    done_before = len(done)
 
     def work(item: Item) -> Entry | None:
         try:
@@ -86,6 +92,8 @@ def prepare_pictures(
                 raise
             bad.append(str(error))
             return None
+        if before := table.done.get(item.place):
+            _remove(root, before.files.keys() - entry.files.keys())
         table.add(entry)
         return entry
 
@@ -95,7 +103,7 @@ def prepare_pictures(
             done[entry.place] = entry
     entries = {item.place: done[item.place] for item in items if item.place in done}
     _remove_lost(root, table, entries)
-    return Prepared(entries, sorted(bad), before)
+    return Prepared(entries, sorted(bad), done_before)
 
 
 def prepare_picture(item: Item, root: Path, sizing: Sizing, quality: int) -> Entry:
@@ -104,7 +112,7 @@ def prepare_picture(item: Item, root: Path, sizing: Sizing, quality: int) -> Ent
     Raises:
         UserError: It cannot be used.
     """
-    sources = tuple(map(stamp_of, item.sources))
+    stamps = item.stamps()
     image, label_map = item.read()
     size = ImageSize(*image.shape[:2])
     cached = sizing.fit(size)
@@ -119,13 +127,13 @@ def prepare_picture(item: Item, root: Path, sizing: Sizing, quality: int) -> Ent
     for name, data in files.items():
         write_file(root / name, data)
     lengths = {name: len(data) for name, data in files.items()}
-    return Entry(item.place, sources, size, cached, lengths)
+    return Entry(item.place, stamps, size, cached, lengths)
 
 
 def _done(item: Item, root: Path, table: Table) -> Entry | None:
-    """What is known of a picture that is done, and whose sources are as they were."""
+    """What is known of a picture that is done, from the same sources, as they were."""
     entry = table.done.get(item.place)
-    if entry is None or entry.sources != tuple(map(stamp_of, item.sources)):
+    if entry is None or entry.sources != item.stamps():
         return None
     return entry if entry.is_whole(root) else None
 
@@ -149,5 +157,9 @@ def _remove_lost(root: Path, table: Table, entries: dict[str, Entry]) -> None:
     """Removes files that an earlier call wrote, of pictures that are gone or called otherwise."""
     kept = {name for entry in entries.values() for name in entry.files}
     for entry in table.done.values():
-        for name in entry.files.keys() - kept:
-            (root / name).unlink(missing_ok=True)
+        _remove(root, entry.files.keys() - kept)
+
+
+def _remove(root: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (root / name).unlink(missing_ok=True)

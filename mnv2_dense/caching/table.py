@@ -12,8 +12,19 @@ from mnv2_dense.image_files import leaves_folder
 from mnv2_dense.structures import ImageSize
 from mnv2_dense.training.durable import replace_durably
 
-Stamp = tuple[int, int]
-"""Bytes of a file, and when it was written, in nanoseconds."""
+
+class Stamp(NamedTuple):
+    """The state of a file that a picture was made from.
+
+    Attributes:
+        name: Its path below the data set's folder; of a file elsewhere the whole path.
+        size: Bytes.
+        time: When it was written, in nanoseconds.
+    """
+
+    name: str
+    size: int
+    time: int
 
 
 class Entry(NamedTuple):
@@ -45,24 +56,30 @@ class Entry(NamedTuple):
 
     def is_whole(self, root: Path) -> bool:
         """Whether its files are there, as large as they were written."""
-        return all(_bytes_of(root / name) == size for name, size in self.files.items())
+        return all(_state_of(root / name)[0] == size for name, size in self.files.items())
 
     def line(self) -> str:
         """The entry as a line of the table."""
         return json.dumps(self._asdict()) + "\n"
 
 
-def stamp_of(path: Path) -> Stamp:
-    """The state of a file; (-1, -1) where it cannot be had."""
+def stamp_of(path: Path, root: Path) -> Stamp:
+    """The state of a file; -1 for size and time where they cannot be had.
+
+    Args:
+        path: The file.
+        root: The data set's folder.
+    """
+    name = path.relative_to(root) if path.is_relative_to(root) else path
+    return Stamp(name.as_posix(), *_state_of(path))
+
+
+def _state_of(path: Path) -> tuple[int, int]:
     try:
         state = path.stat()
     except (OSError, ValueError):  # ValueError: NUL in the name.
         return -1, -1
     return state.st_size, state.st_mtime_ns
-
-
-def _bytes_of(path: Path) -> int:
-    return stamp_of(path)[0]
 
 
 class Table:
@@ -132,7 +149,7 @@ def _entry(line: str) -> Entry | None:
         raise ValueError("names leave the folder")
     return Entry(
         content["place"],
-        tuple((size, time) for size, time in content["sources"]),
+        tuple(Stamp(*each) for each in content["sources"]),
         ImageSize(*content["size"]),
         ImageSize(*content["cached"]),
         dict(content["files"].items()),

@@ -11,6 +11,12 @@ from mnv2_dense.images import open_image
 
 KEEP = 100
 """Quality that keeps the bytes of pictures that are small enough."""
+_JPEG = ".jpg"
+_SUFFIXES = {
+    **{"JPEG": _JPEG, "MPO": _JPEG, "PNG": ".png", "GIF": ".gif", "WEBP": ".webp"},
+    **{"BMP": ".bmp", "TIFF": ".tif", "PPM": ".ppm"},
+}
+"""By format: a copy must be found as a picture, whatever its original is called."""
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -32,7 +38,7 @@ def write_file(path: Path, content: bytes) -> None:
 def encode_picture(
     image: np.ndarray, source: Path, quality: int, *, resized: bool
 ) -> tuple[bytes, str]:
-    """The bytes of a cached picture, and its extension.
+    """The bytes of a cached picture, and the extension of its format.
 
     One that was resized is a JPEG (4:2:0). One that was small enough is compressed anew, too,
     unless that makes a JPEG no smaller; at quality `KEEP` its file is copied byte for byte.
@@ -44,12 +50,16 @@ def encode_picture(
         resized: Whether it was.
     """
     if not resized and quality == KEEP:
-        return source.read_bytes(), source.suffix
+        return source.read_bytes(), _suffix_of(source)
     packed = io.BytesIO()
     Image.fromarray(image).save(packed, "JPEG", quality=quality, subsampling="4:2:0")
-    if not resized and len(packed.getvalue()) >= source.stat().st_size and _is_jpeg(source):
-        return source.read_bytes(), ".jpg"
-    return packed.getvalue(), ".jpg"
+    if (
+        not resized
+        and len(packed.getvalue()) >= source.stat().st_size
+        and _suffix_of(source) == _JPEG
+    ):
+        return source.read_bytes(), _JPEG
+    return packed.getvalue(), _JPEG
 
 
 def encode_labels(label_map: np.ndarray) -> bytes:
@@ -59,6 +69,6 @@ def encode_labels(label_map: np.ndarray) -> bytes:
     return packed.getvalue()
 
 
-def _is_jpeg(path: Path) -> bool:
+def _suffix_of(path: Path) -> str:
     with open_image(path) as image:
-        return image.format in ("JPEG", "MPO")
+        return _SUFFIXES[image.format or ""]

@@ -16,8 +16,9 @@ def ground_truth_of(content: Any, name: str = "the ground truth") -> GroundTruth
     """The columns of a COCO instances file's content.
 
     Objects whose box is not four finite numbers are left out: COCOeval would match anything to
-    them. A missing `area` is width x height, a missing `iscrowd` or `difficult` 0. Ids of
-    annotations are not looked at: they may repeat, and 0 is as good as another.
+    them. A missing `area` is width x height, a missing `iscrowd` or `difficult` 0; a category
+    without a name is called by its id. Ids of annotations are not looked at: they may repeat, and 0
+    is as good as another.
 
     Args:
         content: The JSON.
@@ -40,7 +41,11 @@ def _read_content(content: Record) -> GroundTruth:
     boxes = numbers_of(chain.from_iterable(map(itemgetter("bbox"), usable))).reshape(-1, 4)
     finite = np.isfinite(boxes).all(axis=1)
     category_ids = whole_numbers_of(map(itemgetter("id"), content["categories"])).tolist()
-    names = [str(entry["name"]) for entry in content["categories"]]
+    # COCOeval needs no names.
+    names = [
+        str(entry.get("name", number))
+        for number, entry in zip(category_ids, content["categories"], strict=True)
+    ]
     return GroundTruth(
         image_ids=np.unique(whole_numbers_of(map(itemgetter("id"), content["images"]))),
         categories=dict(sorted(zip(category_ids, names, strict=True))),

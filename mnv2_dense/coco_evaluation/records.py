@@ -12,6 +12,7 @@ from mnv2_dense.coco_evaluation.columns import (
     Ids,
     Marks,
     Numbers,
+    ids_of,
     numbers_of,
     whole_numbers_of,
 )
@@ -25,7 +26,7 @@ class GroundTruth(NamedTuple):
 
     Attributes:
         image_ids: Of all images, those without objects too; ascending, each once.
-        categories: Name by category id, ascending.
+        categories: Name by category id, ascending; of a class without a name, its id.
         images: int64 [N], the image id of every object.
         labels: int64 [N], its category id.
         boxes: float64 [N, 4], x, y, width, height in pixels, finite.
@@ -90,18 +91,19 @@ def results_from_arrays(
     """Detections out of arrays or lists.
 
     Args:
-        images: [N], image ids.
-        labels: [N], category ids.
+        images: [N], image ids, whole numbers (also 7.0).
+        labels: [N], category ids, likewise.
         boxes: [N, 4] in pixels; float32 corners become sides in float64, so nothing is rounded.
         scores: [N].
         layout: Of the boxes: x, y, width, height, or two corners.
 
     Raises:
+        UserError: An id is no whole number.
         ValueError: The lengths differ, or boxes are not four numbers.
     """
     given = Results(
-        np.asarray(images, dtype=np.int64),
-        np.asarray(labels, dtype=np.int64),
+        ids_of(images, "images"),
+        ids_of(labels, "labels"),
         np.array(boxes, dtype=np.float64).reshape(-1, 4),
         np.asarray(scores, dtype=np.float64),
     )

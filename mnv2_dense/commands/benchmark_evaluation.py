@@ -1,11 +1,12 @@
 """Times evaluation on this machine, beside other programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from mnv2_dense.benchmarking.evaluation.boxes import measure_boxes
 from mnv2_dense.benchmarking.evaluation.masks import measure_masks
-from mnv2_dense.benchmarking.report import Section
 from mnv2_dense.commands import benchmark
 
 
@@ -16,6 +17,7 @@ def benchmark_evaluation(
     overrides: Sequence[str],
     threads: int,
     repetitions: int,
+    slow_repetitions: int,
     out: Path | None,
 ) -> None:
     """Prints times and their ratios beside the targets, and writes them to a file.
@@ -25,20 +27,15 @@ def benchmark_evaluation(
         checkpoint: Of a segmenter of 513x513, whose own answers are measured, too.
         overrides: Of its config.
         threads: Of PyTorch.
-        repetitions: Of every call; fewer of peers that take minutes.
+        repetitions: Of every call.
+        slow_repetitions: Of peers that take a minute and more, at most `repetitions`.
         out: JSON file; None writes nothing.
 
     Raises:
         UserError: The checkpoint or its data cannot be used.
     """
-    sections = _measure(task, checkpoint, overrides, repetitions)
+    boxes = partial(measure_boxes, repetitions, slow_repetitions=slow_repetitions)
+    masks = partial(measure_masks, repetitions, checkpoint, overrides)
+    measures = [("segmentation", masks), ("detection", boxes)]
+    sections = chain.from_iterable(measure() for name, measure in measures if name in task)
     benchmark.run(sections, threads=threads, repetitions=repetitions, out=out)
-
-
-def _measure(
-    tasks: Sequence[str], checkpoint: Path | None, overrides: Sequence[str], repetitions: int
-) -> Iterator[Section]:
-    if "segmentation" in tasks:
-        yield from measure_masks(repetitions, checkpoint, overrides)
-    if "detection" in tasks:
-        yield from measure_boxes(repetitions)

@@ -9,7 +9,7 @@ import torch
 from mnv2_dense.builders import Index, build_network, coarsest_stride
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.segmentation import build_other_stride
-from mnv2_dense.builders.trainer import count_processes
+from mnv2_dense.builders.trainer import count_processes, lacks_bf16
 from mnv2_dense.commands.launcher import check_launcher
 from mnv2_dense.commands.outputs import check_output as check_output
 from mnv2_dense.commands.session import say
@@ -131,7 +131,7 @@ def check_machine(config: Config) -> None:
             "training.devices=auto"
         )
     if training.precision == "16" and not (on_gpu or mps):
-        raise UserError(
-            "training.precision=16 needs a GPU; set it to 32 on a CPU (bf16 works there, slowly)"
-        )
+        raise UserError("training.precision=16 needs a GPU; set it to 32 on a CPU")
+    if lacks_bf16(config):
+        say("training.precision=bf16: this processor has no units for it; computing in float32")
     check_launcher(config)

@@ -49,7 +49,8 @@ class ExponentialAverage(WeightAveraging):
         """Finds the tensors to average, once: none is exchanged while a run goes."""
         average = self._average_model
         assert average is not None
-        average.to(pl_module.device)  # Lightning made it before the network was moved there.
+        average.to(pl_module.device)  # Lightning made it before the network was moved there,
+        _lay_out(average.module, pl_module)  # and before its weights were laid out.
         self._updates = int(average.n_averaged)
         pairs = [*zip(_tensors(average.module), _tensors(pl_module), strict=True)]
         self._pairs = [
@@ -93,6 +94,16 @@ class ExponentialAverage(WeightAveraging):
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     """Parameters and buffers, the values alone."""
     return (each.detach() for each in chain(module.parameters(), module.buffers()))
+
+
+@torch.no_grad()
+def _lay_out(average: nn.Module, module: nn.Module) -> None:
+    """Gives an average the memory format of its module, or PyTorch averages tensor by tensor."""
+    for mine, theirs in zip(
+        chain(average.parameters(), average.buffers()), _tensors(module), strict=True
+    ):
+        if mine.stride() != theirs.stride():
+            mine.data = torch.empty_like(theirs).copy_(mine)
 
 
 def _unzip(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,60 @@ def test_pictures_kept_as_they_are_give_the_same_samples(shapes_set: Path, tmp_p
                 assert np.array_equal(copy.image(position), original.image(position))
             if isinstance(original, DetectionIndex):
                 assert torch.equal(boxes_of(cached, split).boxes, original.boxes)
+
+
+def write_coco(root: Path, names: list[str]) -> None:
+    """A set whose pictures, of other grays, carry a square each; one split is both."""
+    content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
+    for number, name in enumerate(names, start=1):
+        content["images"].append({"id": number, "file_name": name, "width": 40, "height": 30})
+        square = [[2, 2, 20, 2, 20, 20, 2, 20]]
+        entry = {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "area": 324}
+        entry |= {"bbox": [2, 2, 18, 18], "segmentation": square}
+        content["annotations"].append(entry)
+    whole = {**content, "categories": [{"id": 1, "name": "cat"}]}
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val"):
+        (root / "annotations" / f"instances_{split}2017.json").write_text(json.dumps(whole))
+
+
+def draw(file: Path, gray: int, format_: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), (gray, gray, gray)).save(file, format_)
+    os.utime(file, ns=(10**18, 10**18))
+
+
+def test_a_place_that_goes_to_another_picture_is_done_again(tmp_path: Path) -> None:
+    root, out = tmp_path / "data", tmp_path / "out"
+    names = ["a b.bmp", "a_b.bmp"]
+    for name, gray in zip(names, (10, 200), strict=True):
+        draw(root / "train2017" / name, gray, "BMP")
+    config = load_config(COCO_CONFIG, [f"data.root={root}", "data.num_classes=1"])
+    wanted = Wanted(Sizing("longer", 20), splits=("train",))
+    for left, gray in ((names, 10), (names[1:], 200)):
+        write_coco(root, left)
+        cache = prepare_cache(config, out, wanted)
+        assert [entry.sources[0].name for entry in cache.pictures.entries.values()] == [
+            f"train2017/{name}" for name in left
+        ]
+        assert np.unique(boxes_of(read_from(config, out, cache), "train").image(0)) == [gray]
+
+
+def test_kept_pictures_are_found_whatever_they_were_called(tmp_path: Path) -> None:
+    root, out = tmp_path / "data", tmp_path / "out"
+    names = ["x.jfif", "y", "z.jpg"]
+    for name, format_ in zip(names, ("JPEG", "PNG", "GIF"), strict=True):
+        draw(root / "train2017" / name, 100, format_)
+    write_coco(root, names)
+    data = {"root": str(root), "format": "coco", "classes": ["background", "cat"]}
+    config = parse_config({"name": "x", "task": "segmentation", "data": data})
+    wanted = Wanted(Sizing("full"), quality=100, splits=("train",))
+    found = maps_of(read_from(config, out, prepare_cache(config, out, wanted)), "train")
+    assert [found.path(position).name for position in range(3)] == ["1.jpg", "2.png", "3.gif"]
+    original = maps_of(config, "train")
+    for position in range(3):
+        assert np.array_equal(found.image(position), original.image(position))
+        assert np.array_equal(found.label_map(position), original.label_map(position))
 
 
 @pytest.mark.parametrize("name", ["voc", "yolo"])

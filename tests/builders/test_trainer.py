@@ -1,4 +1,3 @@
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,13 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from mnv2_dense.builders import build_data, build_task, read_split
+from mnv2_dense.builders import build_data, build_task, read_split, trainer
 from mnv2_dense.builders.trainer import (
     build_callbacks,
     build_trainer,
     count_processes,
+    lacks_bf16,
     set_threads,
     trainer_options,
 )
@@ -24,6 +23,7 @@ from mnv2_dense.training.best import BestCheckpoint
 from mnv2_dense.training.last import LastCheckpoint
 from mnv2_dense.training.norms import FreezeNorms, SameNormsEverywhere
 from tests.commands import tiny
+from tests.waits import Waits
 
 SCORE = "val/some_score"
 
@@ -117,32 +117,6 @@ def test_threads() -> None:
         torch.set_num_threads(before)
 
 
-class Waits(TorchDispatchMode):
-    """Remembers what would keep a GPU waiting: values that are read, and shapes that hang on them.
-
-    On the CPU the same operations are called, and cost nothing.
-    """
-
-    WAITING = (
-        *("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select"),
-        *("aten::lift_fresh", "aten::unique_dim", "aten::_unique2", "aten::equal"),
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        indices = args[1] if func.overloadpacket is torch.ops.aten.index else ()
-        masked = any(each is not None and each.dtype == torch.bool for each in indices)
-        if masked or func.name().partition(".")[0] in self.WAITING:
-            places = traceback.extract_stack()[:-1]
-            self.found.append(
-                f"{func.name()} at {[f'{p.filename}:{p.lineno}' for p in places[-6:]]}"
-            )
-        return func(*args, **(kwargs or {}))
-
-
 class FromHere(Callback):
     """Looks for waits in the steps from `first` on that are not the last, as that one is shown."""
 
@@ -163,6 +137,20 @@ class ToHere(FromHere):
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step - 1 in self.looked:
             self.waits.__exit__(None, None, None)
+
+
+def test_what_waits_is_found() -> None:
+    numbers = torch.tensor([1.0, 2.0])
+    for wait in (
+        lambda: numbers.sum().item(),
+        lambda: bool(numbers[0] > 0),
+        lambda: numbers[numbers > 1],
+        lambda: numbers.nonzero(),
+        lambda: numbers * torch.tensor([2.0, 3.0]),
+    ):
+        with Waits() as waits:
+            wait()
+        assert waits.found, "this would keep a GPU waiting"
 
 
 @pytest.mark.parametrize("make", [tiny.config_of, tiny.segmentation_config_of])
@@ -187,3 +175,31 @@ def test_no_step_waits_for_the_device(
     trainer.fit(task, build_data(config, train, val))
     assert trainer.global_step == 2 * tiny.STEPS
     assert waits.found == []
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "gpus", "able", "precision", "lacking"),
+    [
+        ("auto", 0, False, "bf16", True),
+        ("auto", 0, True, "bf16", False),
+        ("auto", 0, False, "32", False),
+        ("auto", 1, False, "bf16", False),
+        ("cpu", 1, False, "bf16", True),
+    ],
+)
+def test_a_processor_without_bf16_computes_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+    accelerator: str,
+    gpus: int,
+    able: bool,
+    precision: str,
+    lacking: bool,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    monkeypatch.setattr(trainer, "has_bf16", lambda: able)
+    config = config_of(f"training.accelerator={accelerator}", f"training.precision={precision}")
+    assert lacks_bf16(config) is lacking
+    chosen = trainer_options(config)["precision"]
+    assert chosen == ("bf16-mixed" if precision == "bf16" and not lacking else "32-true")

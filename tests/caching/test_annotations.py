@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnv2_dense.caching.annotations import scale_annotation, write_annotations, write_original
-from mnv2_dense.caching.table import Entry
+from mnv2_dense.caching.table import Entry, Stamp
 from mnv2_dense.formats.box_set import BoxSet
 from mnv2_dense.formats.coco import read_coco
 from mnv2_dense.structures import ImageSize
@@ -19,7 +19,8 @@ sides = st.integers(1, 2000)
 
 def entry(name: str, cached: ImageSize) -> Entry:
     size = ImageSize(HEIGHT, WIDTH)
-    return Entry(f"train2017/{name}", ((1, 1),), size, cached, {f"train2017/{name}.jpg": 1})
+    stamp = Stamp(f"{name}.jpg", 1, 1)
+    return Entry(f"train2017/{name}", (stamp,), size, cached, {f"train2017/{name}.jpg": 1})
 
 
 @given(st.lists(coordinates, min_size=4, max_size=4), coordinates, sides, sides, sides, sides)

@@ -12,7 +12,7 @@ from mnv2_dense.caching.enlarged import (
     enlarge_masks,
 )
 from mnv2_dense.caching.manifest import TABLE, Manifest
-from mnv2_dense.caching.table import Entry, Table
+from mnv2_dense.caching.table import Entry, Stamp, Table
 from mnv2_dense.detection.targets import build_index
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.index import SegmentationIndex
@@ -72,7 +72,7 @@ def index(tmp_path: Path) -> SegmentationIndex:
         file = f"images/{name}.png"
         Image.new("RGB", (cached.width, cached.height), (5, 5, 5)).save(tmp_path / file)
         paths.append(tmp_path / file)
-        table.add(Entry(f"images/{name}", ((1, 1),), ImageSize(4, 4), cached, {file: 1}))
+        table.add(Entry(f"images/{name}", (Stamp("", 1, 1),), ImageSize(4, 4), cached, {file: 1}))
     masks = [
         save_mask(tmp_path, "masks/a.png", SMALL),
         save_mask(tmp_path, "masks/b.png", ORIGINAL),

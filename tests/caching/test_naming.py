@@ -12,6 +12,8 @@ from mnv2_dense.caching.naming import name_pictures
         (["..", ".hidden", "a.jpg", "", "x\ny"], ["__", "_hidden", "a_jpg", "_", "x_y"]),
         (["a.b", "a_b", "a b"], ["a_b", "a_b-2", "a_b-3"]),
         (["a", "A", "a-2"], ["a", "A-2", "a-2-2"]),
+        (["\uac01", "\u1100\u1161\u11a8"], ["\uac01", "\uac01-2"]),
+        (["e\u0301", "\u00c9"], ["\u00e9", "\u00c9-2"]),
         (["/etc/passwd", "C:\\x"], ["_/etc/passwd", "C__x"]),
     ],
 )

@@ -28,7 +28,7 @@ def item(source: Path) -> Item:
         image = read_image(source)
         return image, image[..., 0] // 128
 
-    return Item(f"images/{source.stem}", (source,), read, f"masks/{source.stem}")
+    return Item(f"images/{source.stem}", source.parent, (source,), read, f"masks/{source.stem}")
 
 
 def draw(folder: Path, count: int) -> list[Path]:
@@ -100,6 +100,37 @@ def test_a_changed_source_is_done_again_and_others_are_not(tmp_path: Path) -> No
         "0.png",
         "2.png",
     ]
+
+
+def test_another_source_of_the_same_size_and_time_is_not_the_same(tmp_path: Path) -> None:
+    folder, out = tmp_path / "data", tmp_path / "out"
+    sources = [folder / name / "a.bmp" for name in ("first", "second")]
+    for source, gray in zip(sources, (0, 200), strict=True):
+        source.parent.mkdir(parents=True)
+        Image.new("RGB", (40, 30), (gray, gray, gray)).save(source)
+        os.utime(source, ns=(10**18, 10**18))
+    out.mkdir()
+    for source, gray in zip(sources, (0, 200), strict=True):
+        wanted = item(source)._replace(root=folder)
+        options = {"sizing": HALF, "quality": 90, "workers": 1, "skip_bad": False}
+        prepared = prepare_pictures([wanted], out, Table(out, {}), **options)
+        assert prepared.done_before == 0
+        assert np.unique(read_image(out / "images" / "a.jpg")).tolist() == [gray]
+
+
+def test_files_of_the_source_before_are_removed_also_where_it_is_stopped(tmp_path: Path) -> None:
+    sources, out = draw(tmp_path / "data", 2), tmp_path / "out"
+    prepare(sources, out)
+    whole = sources[1].read_bytes()
+    # It is small enough now, so its original mask goes.
+    Image.new("RGB", (18, 10), (200, 0, 0)).save(sources[0])
+    sources[1].write_bytes(whole[:60])
+    with pytest.raises(UserError, match=r"1\.png"):
+        prepare(sources, out)
+    sources[1].write_bytes(whole)
+    prepare(sources, out)
+    prepare(sources, tmp_path / "other")
+    assert tree(out) == tree(tmp_path / "other")
 
 
 def test_what_was_lost_or_cut_is_done_again(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mnv2_dense.caching.manifest import TABLE
-from mnv2_dense.caching.table import Entry, Table, read_table, stamp_of
+from mnv2_dense.caching.table import Entry, Stamp, Table, read_table, stamp_of
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import ImageSize
 
@@ -18,7 +18,8 @@ LEAVING = (
 
 def entry(place: str, time: int = 1) -> Entry:
     files = {f"{place}.jpg": 3, f"masks/{place}.png": 4}
-    return Entry(place, ((10, time), (20, 2)), ImageSize(4, 6), ImageSize(2, 3), files)
+    stamps = Stamp("a.png", 10, time), Stamp("masks/a.png", 20, 2)
+    return Entry(place, stamps, ImageSize(4, 6), ImageSize(2, 3), files)
 
 
 def open_table(root: Path) -> Table:
@@ -80,5 +81,13 @@ def test_files_are_whole_while_they_have_their_sizes(tmp_path: Path) -> None:
     assert entry("a").is_whole(tmp_path)
     (tmp_path / "masks" / "a.png").write_bytes(b"")
     assert not entry("a").is_whole(tmp_path)
-    assert stamp_of(tmp_path / "a.jpg")[0] == 3
-    assert stamp_of(tmp_path / "none") == (-1, -1)
+
+
+def test_a_stamp_names_its_file_below_the_data(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    file = tmp_path / "masks" / "a.png"
+    file.write_bytes(b"1234")
+    time = file.stat().st_mtime_ns
+    assert stamp_of(file, tmp_path) == ("masks/a.png", 4, time)
+    assert stamp_of(file, tmp_path / "images") == (file.as_posix(), 4, time)
+    assert stamp_of(tmp_path / "none", tmp_path) == ("none", -1, -1)

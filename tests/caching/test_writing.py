@@ -7,7 +7,8 @@ from PIL import Image
 
 from mnv2_dense.caching import writing
 from mnv2_dense.caching.writing import encode_labels, encode_picture, write_file
-from mnv2_dense.images import read_image
+from mnv2_dense.image_files import SUFFIXES
+from mnv2_dense.images import FORMATS, read_image
 from mnv2_dense.structures import IGNORE_INDEX
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -59,9 +60,21 @@ def test_quality_100_copies_what_is_small_enough(tmp_path: Path) -> None:
     before = save(tmp_path / "a.PNG", 0)
     assert encode_picture(NOISE, tmp_path / "a.PNG", writing.KEEP, resized=False) == (
         before,
-        ".PNG",
+        ".png",
     )
     assert encode_picture(NOISE, tmp_path / "a.PNG", writing.KEEP, resized=True)[1] == ".jpg"
+
+
+@pytest.mark.parametrize("format_", [*FORMATS, "MPO"])
+@pytest.mark.parametrize("name", ["x", "x.jfif", "x.png"])
+def test_a_copy_is_called_by_its_format(tmp_path: Path, format_: str, name: str) -> None:
+    image = Image.fromarray(NOISE)
+    several = {"save_all": True, "append_images": [image]} if format_ == "MPO" else {}
+    image.save(tmp_path / name, format_, **several)
+    found, suffix = encode_picture(NOISE, tmp_path / name, writing.KEEP, resized=False)
+    assert found == (tmp_path / name).read_bytes()
+    assert suffix in SUFFIXES
+    assert suffix[1:] == {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}.get(format_, format_.lower())
 
 
 def test_label_maps_are_kept_exactly() -> None:

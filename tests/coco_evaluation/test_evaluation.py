@@ -1,10 +1,12 @@
 import json
+import math
 import subprocess
 import sys
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 
 from mnv2_dense.coco_evaluation import Options, evaluate, results_of
 from mnv2_dense.coco_evaluation.evaluation import Backend
@@ -62,6 +64,18 @@ def test_some_images(backend: Backend) -> None:
         evaluate(TRUTH, [HIT], image_ids=[1, 5], backend=backend)
     with pytest.raises(UserError, match="image id 6 "):
         evaluate(TRUTH, [{**HIT, "image_id": 6}], backend=backend)
+
+
+def test_ids_of_images_are_whole_numbers() -> None:
+    array, mask = np.array([1], dtype=np.uint8), np.array([True, False])
+    goods: list[Any] = [[1.0], np.array([1.0]), array, (1, 1), torch.tensor([1])]
+    for good in goods:
+        assert evaluate(TRUTH, [HIT], image_ids=good).summary["mAP"] == pytest.approx(1)
+    assert evaluate(TRUTH, [HIT], image_ids=[]).images == 0
+    bads: list[Any] = [[1, 1.7], ["1"], [1, math.nan], mask, [True], [1, None], [10**400]]
+    for bad in bads:
+        with pytest.raises(UserError, match=r"^image_ids: .* is no id; give whole numbers"):
+            evaluate(TRUTH, [HIT], image_ids=bad)
 
 
 def test_inputs_are_not_changed() -> None:

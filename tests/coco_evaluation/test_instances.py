@@ -44,3 +44,8 @@ def test_columns_of_an_instances_file() -> None:
 def test_what_is_no_instances_file_is_named(content: Any) -> None:
     with pytest.raises(UserError, match=r"^my\.json is no COCO instances file .*categories with"):
         ground_truth_of(content, "my.json")
+
+
+def test_a_class_without_a_name_is_called_by_its_id() -> None:
+    truth = ground_truth_of({**TRUTH, "categories": [{"id": 7.0}, {"id": 3, "name": "cat"}]})
+    assert truth.categories == {3: "cat", 7: "7"}

@@ -58,6 +58,19 @@ def test_columns_of_different_lengths_are_refused() -> None:
         results_from_arrays([1], [2, 3], [[0, 0, 1, 1]], [0.5])
 
 
+def test_ids_in_arrays_are_whole_numbers() -> None:
+    results = results_from_arrays([4.0], np.array([7.0], np.float32), [[0, 0, 1, 1]], [0.5])
+    assert (results.images.tolist(), results.labels.tolist()) == ([4], [7])
+    assert results.images.dtype == results.labels.dtype == np.int64
+    assert len(results_from_arrays([], [], [], []).images) == 0
+    bads: list[Any] = [1.7, "1", math.inf, None]
+    for bad in bads:
+        with pytest.raises(UserError, match=f"^images: {bad!r} is no id; give whole numbers"):
+            results_from_arrays([1, bad], [1, 1], [[0, 0, 1, 1]] * 2, [0.5, 0.5])
+    with pytest.raises(UserError, match=r"^labels: 1\.5 is no id"):
+        results_from_arrays([1], np.array([1.5]), [[0, 0, 1, 1]], [0.5])
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_what_is_not_finite_is_named(bad: float) -> None:
     for change in ({"bbox": [1, 2, bad, 4]}, {"score": bad}):

@@ -11,9 +11,10 @@ from tests.commands.tiny import read_json, run_tool
 @pytest.mark.parametrize(
     ("task", "titles"),
     [
-        (["--task", "detection"], ["boxes 2"]),
+        (["--task", "detection"], ["boxes 2 3"]),
+        (["--task", "detection", "--slow-repetitions", "30"], ["boxes 2 30"]),
         (["--task", "segmentation"], ["masks 2 None []"]),
-        ([], ["masks 2 None []", "boxes 2"]),
+        ([], ["masks 2 None []", "boxes 2 3"]),
         (
             ["--task", "segmentation", "--checkpoint", "a.ckpt", "data.root=here"],
             ["masks 2 a.ckpt ['data.root=here']"],
@@ -23,8 +24,8 @@ from tests.commands.tiny import read_json, run_tool
 def test_each_task_has_its_sections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: list[str], titles: list[str]
 ) -> None:
-    def measure_boxes(repetitions: int) -> Iterator[Section]:
-        yield Section(f"boxes {repetitions}")
+    def measure_boxes(repetitions: int, *, slow_repetitions: int) -> Iterator[Section]:
+        yield Section(f"boxes {repetitions} {slow_repetitions}")
 
     def measure_masks(repetitions: int, *rest: object) -> Iterator[Section]:
         yield Section(f"masks {repetitions} {' '.join(map(str, rest))}")
@@ -42,3 +43,9 @@ def test_a_checkpoint_that_is_not_there() -> None:
     outcome = run_tool("benchmark", "evaluation", *options)
     assert outcome.code == 2
     assert "none.ckpt" in outcome.err
+
+
+def test_no_repetitions_of_slow_peers() -> None:
+    outcome = run_tool("benchmark", "evaluation", "--slow-repetitions", 0)
+    assert outcome.code == 2
+    assert "--slow-repetitions is at least 1, not 0" in outcome.err

@@ -5,6 +5,7 @@ import torch
 
 from mnv2_dense.ops.distortion import distort_batch, join_distortions
 from mnv2_dense.photometric import Distortion, PhotometricDistortion, distort
+from tests.waits import Waits
 
 
 def both_ways(pictures: np.ndarray, distortions: list[Distortion]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,3 +64,12 @@ def test_a_batch_of_nothing() -> None:
     assert join_distortions([None, None]) is None
     empty = torch.zeros((0, 3, 8, 8), dtype=torch.uint8)
     assert distort_batch(empty, torch.zeros(0, 5)).shape == (0, 3, 8, 8)
+
+
+def test_nothing_waits_for_the_device() -> None:
+    colours = PhotometricDistortion(1.0)
+    rows = join_distortions([colours.draw(seed) for seed in range(4)])
+    assert rows is not None
+    with Waits() as waits:
+        distort_batch(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), rows)
+    assert waits.found == []

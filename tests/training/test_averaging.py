@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch import nn
 
 from mnv2_dense.training.averaging import ema_callback, ema_decay
 from tests.training.tiny import TinyModule, tiny_data, tiny_trainer
@@ -84,3 +85,19 @@ def test_constants_and_counters_stay_exact(tmp_path: Path) -> None:
     counter = module.get_buffer("norm.num_batches_tracked")
     assert counter == 8
     assert counter.dtype == torch.int64
+
+
+def test_average_and_weights_have_one_memory_format(tmp_path: Path) -> None:
+    """PyTorch takes them one by one where they differ."""
+    module, average = TinyModule(), ema_callback(0.9)
+    module.network.insert(0, nn.Conv2d(3, 3, 3, padding=1))
+
+    class Setup(Callback):
+        def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+            pl_module.to(memory_format=torch.channels_last)
+
+    trainer = tiny_trainer(tmp_path, [average, Setup()], max_epochs=1)
+    trainer.fit(module, datamodule=tiny_data())
+    assert not module.network[0].weight.is_contiguous()
+    (averages, weights), _ = average._pairs
+    assert [each.stride() for each in averages] == [each.stride() for each in weights]

@@ -5,6 +5,7 @@ resources takes: the GPU's own step with the exchange that does not hide behind 
 of a machine. What was measured and what is assumed stands beside each number.
 """
 
+import math
 from dataclasses import dataclass
 
 GRADIENT = 4.337e6 * 4
@@ -22,7 +23,7 @@ class Hardware:
         name: Of the row.
         within: Bytes per second and GPU inside a machine.
         between: Bytes per second of a machine's network.
-        latency_within: Seconds of an exchange of a few bytes inside a machine.
+        latency_within: Seconds of a message of a few bytes inside a machine.
         latency_between: The same between machines.
         cores: Of a machine, for its loaders.
     """
@@ -35,18 +36,18 @@ class Hardware:
     cores: int
 
 
-FAST = Hardware("NVLink, 100 Gbit/s", 200e9, 12.5e9, 15e-6, 40e-6, 96)
-SLOW = Hardware("PCIe, 10 Gbit/s", 12e9, 1.25e9, 30e-6, 80e-6, 64)
+FAST = Hardware("NVLink, 100 Gbit/s", 200e9, 12.5e9, 4e-6, 10e-6, 96)
+SLOW = Hardware("PCIe, 10 Gbit/s", 12e9, 1.25e9, 8e-6, 30e-6, 64)
 
 
 def exchange(gpus: int, hardware: Hardware, size: float) -> float:
-    """Seconds of a ring all-reduce: two passes of all but one part, and the latency of each hop."""
+    """Seconds of an all-reduce: two passes of all but one part, and two trees of small messages."""
     if gpus == 1:
         return 0.0
     machines = -(-gpus // GPUS_PER_MACHINE)
     one = hardware.within if machines == 1 else min(hardware.within, hardware.between)
     latency = hardware.latency_within if machines == 1 else hardware.latency_between
-    return 2 * (gpus - 1) / gpus * size / one + latency
+    return 2 * (gpus - 1) / gpus * size / one + 2 * math.log2(gpus) * latency
 
 
 def step(

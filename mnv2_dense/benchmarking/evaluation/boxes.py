@@ -27,21 +27,24 @@ TARGETS: Final = {PYCOCOTOOLS: 0.03, FASTER: 0.25}
 MOST_MEMORY: Final = 0.5
 """Gigabytes."""
 SLOW: Final = (PYCOCOTOOLS, TORCHMETRICS)
-SLOW_REPETITIONS: Final = 3
-"""At most, of peers that take a minute and more."""
 COCO: Final = Counts()
 
 Call = Callable[[], list[float]]
 
 
-def measure_boxes(repetitions: int = 30, counts: Counts = COCO) -> Iterator[Section]:
+def measure_boxes(
+    repetitions: int = 30, counts: Counts = COCO, *, slow_repetitions: int = 3
+) -> Iterator[Section]:
     """Memory; then times from records in memory and from files, beside fast and slow peers.
 
     Args:
-        repetitions: Of every call; fewer of slow peers, and of ours beside them.
+        repetitions: Of every call but those beside slow peers.
         counts: How much is evaluated; drawn, the same in every run.
+        slow_repetitions: Of peers that take a minute and more, and of ours beside them; never more
+            than `repetitions`.
     """
     programs = installed()
+    rounds = repetitions, min(repetitions, slow_repetitions)
     truth, results = draw_boxes(counts)
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "truth.json", Path(folder) / "results.json"
@@ -49,14 +52,14 @@ def measure_boxes(repetitions: int = 30, counts: Counts = COCO) -> Iterator[Sect
             path.write_text(json.dumps(content))
         yield _weigh(programs, *files, counts)
         calls = {name: partial(each.evaluate, truth, results) for name, each in programs.items()}
-        yield from _time_all("records in memory", calls, TARGETS, repetitions, counts)
+        yield from _time_all("records in memory", calls, TARGETS, rounds, counts)
         del truth, results, calls
         from_files: dict[str, Call] = {
             name: partial(each.evaluate_files, *files)
             for name, each in programs.items()
             if each.evaluate_files is not None
         }
-        for section in _time_all("JSON files", from_files, {}, repetitions, counts):
+        for section in _time_all("JSON files", from_files, {}, rounds, counts):
             section.notes.append("most of ours is Python's JSON decoder; no target is set for it")
             yield section
 
@@ -65,17 +68,16 @@ def _time_all(
     source: str,
     calls: Mapping[str, Call],
     targets: Mapping[str, float],
-    repetitions: int,
+    rounds: tuple[int, int],
     counts: Counts,
 ) -> Iterator[Section]:
-    """Ours beside the fast peer, then beside the slow ones."""
+    """Ours beside the fast peer, then, in the second number of rounds, beside the slow ones."""
     title = f"COCO evaluation of boxes, from {source}"
     fast = {name: call for name, call in calls.items() if name not in SLOW}
-    yield _time(title, fast, targets, repetitions, counts)
+    yield _time(title, fast, targets, rounds[0], counts)
     slow = {name: call for name, call in calls.items() if name in (OURS, *SLOW)}
-    few = min(repetitions, SLOW_REPETITIONS)
-    section = _time(f"{title}, beside slow peers", slow, targets, few, counts)
-    section.notes.append(f"{few} repetitions: a call of theirs may take minutes")
+    section = _time(f"{title}, beside slow peers", slow, targets, rounds[1], counts)
+    section.notes.append(f"{rounds[1]} repetitions: a call of theirs may take minutes")
     yield section
 
 

@@ -47,6 +47,10 @@ def draw_scenes(root: Path, pictures: int) -> None:
 def training_set(config: Config, photometric_on: str = "worker") -> KeyedDataset:
     """The samples that a loader process of the config makes.
 
+    Args:
+        config: Whose `training.photometric_on` does not count: `auto` depends on the machine.
+        photometric_on: `worker` or `device`.
+
     Raises:
         UserError: The data cannot be read.
     """

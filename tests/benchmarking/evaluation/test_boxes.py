@@ -34,13 +34,20 @@ def _quarter(*_: Any, **__: Any) -> float:
     return 0.25
 
 
-@pytest.mark.parametrize("repetitions", [1, 9])
-def test_slow_peers_are_repeated_less(repetitions: int) -> None:
+@pytest.mark.parametrize(
+    ("repetitions", "given", "slow"),
+    [(1, {}, 1), (9, {}, 3), (9, {"slow_repetitions": 5}, 5), (4, {"slow_repetitions": 5}, 4)],
+)
+def test_slow_peers_have_repetitions_of_their_own(
+    repetitions: int, given: dict[str, int], slow: int
+) -> None:
     programs = {name: PROGRAMS[name] for name in (OURS, PYCOCOTOOLS)}
     with (
         patch.object(boxes, "installed", lambda: programs),
         patch.object(boxes, "measure_peak", _quarter),
     ):
-        _, fast, slow, *_ = measure_boxes(repetitions, Counts(2, 4, 9, 2))
-    assert len(fast.timings[OURS].seconds) == repetitions
-    assert len(slow.timings[PYCOCOTOOLS].seconds) == min(repetitions, 3)
+        _, *sections = measure_boxes(repetitions, Counts(2, 4, 9, 2), **given)
+    for alone, beside in (sections[:2], sections[2:]):
+        assert len(alone.timings[OURS].seconds) == repetitions
+        assert len(beside.timings[PYCOCOTOOLS].seconds) == slow
+        assert f"{slow} repetitions: a call of theirs may take minutes" in beside.notes

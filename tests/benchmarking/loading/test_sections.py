@@ -33,7 +33,7 @@ def test_every_call_is_timed_beside_its_targets() -> None:
     assert (cv2.getNumThreads(), torch.get_num_threads()) == threads
     assert "2 pictures" in detection.title
     assert [each.target for each in detection.ratios[:3]] == [0.18, 0.18, None]
-    assert [each.target for each in segmentation.ratios] == [0.5, None, None, None]
+    assert [each.target for each in segmentation.ratios] == [0.5, *[None] * 4]
     for section in (detection, segmentation, colours):
         assert all(len(timing.seconds) == 1 for timing in section.timings.values())
         assert all(each.value > 0 for each in section.ratios)
