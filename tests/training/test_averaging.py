@@ -98,6 +98,6 @@ def test_average_and_weights_have_one_memory_format(tmp_path: Path) -> None:
 
     trainer = tiny_trainer(tmp_path, [average, Setup()], max_epochs=1)
     trainer.fit(module, datamodule=tiny_data())
-    assert not module.network[0].weight.is_contiguous()
+    assert not module.network.get_parameter("0.weight").is_contiguous()
     (averages, weights), _ = average._pairs
     assert [each.stride() for each in averages] == [each.stride() for each in weights]
