@@ -90,9 +90,8 @@ def trainer_options(config: Config) -> dict[str, Any]:
 
 def lacks_bf16(config: Config) -> bool:
     """Whether bf16 is asked for, but would be computed by a processor that is not made for it."""
-    on_cpu = config.training.accelerator == "cpu" or not (
-        torch.cuda.is_available() or torch.backends.mps.is_available()
-    )
+    on_mps = config.training.accelerator != "cpu" and torch.backends.mps.is_available()
+    on_cpu = not (on_gpus(config) or on_mps)
     return config.training.precision == "bf16" and on_cpu and not has_bf16()
 
 
