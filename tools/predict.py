@@ -55,6 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--json-lines", action="store_true", help="also write the records as a line per picture"
     )
     parser.add_argument(
+        "--no-drawings",
+        dest="drawings",
+        action="store_false",
+        help="draw nothing: records and label maps alone, and of a video its JSON lines",
+    )
+    parser.add_argument(
         "--processes", type=int, default=1, metavar="N", help="processes that share the pictures"
     )
     parser.add_argument(
@@ -110,6 +116,7 @@ def run(options: argparse.Namespace) -> None:
         device=options.device,
         threads=options.threads,
         batch=options.batch,
+        drawings=options.drawings,
     )
     predict(
         options.pictures,

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from mnv2_dense.builders.parts import on_gpus
 from mnv2_dense.config.schema import Config
+from mnv2_dense.ops.allocation import keep_freed_memory
 from mnv2_dense.ops.processor import has_bf16
 from mnv2_dense.training.averaging import ema_callback
 from mnv2_dense.training.bad_images import BadImages
@@ -160,7 +161,9 @@ def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
     return [*callbacks, best, last, LastCheckpoint(folder, training.save_every_minutes)]
 
 
-def set_threads(config: Config) -> None:
-    """Limits the CPU threads of this process as the config says."""
+def prepare_process(config: Config) -> None:
+    """Limits the CPU threads of this process as the config says; on CPUs, keeps freed memory."""
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
+    if not on_gpus(config):
+        keep_freed_memory()

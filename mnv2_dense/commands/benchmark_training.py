@@ -6,6 +6,7 @@ from pathlib import Path
 from mnv2_dense.benchmarking.training.sections import Wanted, measure_training
 from mnv2_dense.commands import benchmark
 from mnv2_dense.errors import UserError
+from mnv2_dense.ops.allocation import keep_freed_memory
 
 
 def benchmark_training(
@@ -32,5 +33,6 @@ def benchmark_training(
     """
     if batch_size is not None and batch_size < 2:
         raise UserError(f"--batch-size {batch_size}: batch norm needs 2 pictures at least")
+    keep_freed_memory()  # As a run does, see builders/trainer.py.
     wanted = Wanted(task, repetitions, batch_size, compiled)
     benchmark.run(measure_training(wanted), threads=threads, repetitions=repetitions, out=out)

@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 
 from mnv2_dense.builders import Index, Task, build_data, build_task, settle_classes
 from mnv2_dense.builders.opening import check_same_categories, load_weights, open_checkpoint
-from mnv2_dense.builders.trainer import set_threads, trainer_options
+from mnv2_dense.builders.trainer import prepare_process, trainer_options
 from mnv2_dense.commands.checks import check_machine, check_shares
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
@@ -65,7 +65,7 @@ def evaluate(
             raise UserError(f"{option} {value} goes with an exported model, which {source} is not")
     config, task, index = _open(source, overrides, weights)
     check_machine(config)
-    set_threads(config)
+    prepare_process(config)
     check_shares(config, len(index))
     checkpoint = weights or source
     out = out or (run_of(checkpoint) or Path.cwd()) / f"evaluation-{checkpoint.stem}"

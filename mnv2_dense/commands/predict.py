@@ -36,7 +36,8 @@ def predict(
     Pictures are shown and measured upright (their EXIF rotation applied). What cannot be read or
     is not there is named at the end; the rest is done. What an earlier call with the same settings
     has done is not done again. Videos and cameras come after the pictures, each into a video and
-    a file of JSON lines.
+    a file of JSON lines. Without drawings, only what is for programs is written: records, JSON
+    lines and label maps.
 
     Args:
         sources: Pictures, folders of pictures, patterns, videos, and numbers of cameras.
@@ -101,6 +102,7 @@ def settings_of(options: Options) -> dict[str, Any]:
         "changes": [text for text in options.overrides if not text.startswith("training.")],
         "score_threshold": options.lowest_score,
         "top": options.classes,
+        "drawings": options.drawings,
     }
 
 

@@ -15,7 +15,12 @@ from mnv2_dense.builders.opening import is_classifier, open_content, parse_card,
 from mnv2_dense.commands.classify import open_classifier, open_classifier_checkpoint
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.prediction_kinds import Opened, Prediction, Recorder, Source
-from mnv2_dense.commands.prediction_models import SegmenterRecorder, open_model, write_label_map
+from mnv2_dense.commands.prediction_models import (
+    SegmenterRecorder,
+    label_map_folders,
+    open_model,
+    write_label_map,
+)
 from mnv2_dense.commands.prediction_options import Options
 from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.commands.session import quiet_lightning
@@ -97,7 +102,7 @@ def _open_scaled(content: Mapping[str, Any], config: Config, options: Options) -
         raise UserError(f"device={options.device} cannot be used here: {reason}") from error
     column = column_of(config, task.eval(), categories)
     assert isinstance(column, SegmentationColumn)
-    return ScaledSegmenter(column)
+    return ScaledSegmenter(column, drawings=options.drawings)
 
 
 def _open_model(config: Config, options: Options) -> Opened:
@@ -134,13 +139,15 @@ class ScaledSegmenter(Recorder):
 
     Args:
         column: Of its task.
+        drawings: Whether pictures are written for people, too.
     """
 
     records_name = SegmenterRecorder.records_name
-    result_folders = SegmenterRecorder.result_folders
 
-    def __init__(self, column: SegmentationColumn) -> None:
+    def __init__(self, column: SegmentationColumn, *, drawings: bool = True) -> None:
         self.column = column
+        self.drawings = drawings
+        self.result_folders = label_map_folders(drawings=drawings)
         self.engine = ENGINE
 
     @override
@@ -155,4 +162,4 @@ class ScaledSegmenter(Recorder):
             picture=image,
             label_map=self.column.see(image),
         )
-        return write_label_map(result, source, out)
+        return write_label_map(result, source, out, drawings=self.drawings)

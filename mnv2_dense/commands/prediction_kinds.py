@@ -39,7 +39,7 @@ class Recorder(ABC):
     """Pictures that it is best shown together."""
     records_name: ClassVar[str]
     """File of the records of all predicted pictures."""
-    result_folders: ClassVar[tuple[str, ...]]
+    result_folders: tuple[str, ...]
     """Folders, below the output folder, of the pictures that a prediction writes."""
 
     @abstractmethod

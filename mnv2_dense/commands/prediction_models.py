@@ -34,10 +34,15 @@ class ModelRecorder(Recorder):
         model: Shows it pictures.
         score_threshold: Of a detector: lowest score of a box.
         batch: Pictures that it is shown together.
+        drawings: Whether pictures are written for people, too.
     """
 
-    def __init__(self, model: Predictor, score_threshold: float, batch: int = 1) -> None:
+    def __init__(
+        self, model: Predictor, score_threshold: float, batch: int = 1, *, drawings: bool = True
+    ) -> None:
         self.model = model
+        self.drawings = drawings
+        self.result_folders = self.folders_with(drawings=drawings)
         self.score_threshold = score_threshold
         self.batch = min(batch, model.manifest.batch or batch)
         self.engine = model.engine.name
@@ -61,35 +66,51 @@ class ModelRecorder(Recorder):
             for source, result in zip(sources, found, strict=True)
         ]
 
+    @staticmethod
+    @abstractmethod
+    def folders_with(*, drawings: bool) -> tuple[str, ...]:
+        """The folders of what is written, with pictures for people or without."""
+
     @abstractmethod
     def write(self, result: Any, source: Source, out: Path) -> Prediction:
-        """Draws what is seen in a picture, and notes it."""
+        """Draws what is seen in a picture, where that is asked for, and notes it."""
 
 
 class DetectorRecorder(ModelRecorder):
     """Draws boxes and notes COCO results."""
 
     records_name = "detections.json"
-    result_folders = ("",)
+
+    @staticmethod
+    @override
+    def folders_with(*, drawings: bool) -> tuple[str, ...]:
+        return ("",) * drawings
 
     @override
     def write(self, result: DetectionResult, source: Source, out: Path) -> Prediction:
-        target = out / f"{source.name}.png"
-        save_picture(Image.fromarray(result.draw()), target)
         found = result.to_coco(source.number)
         records = [{**each, "file_name": source.path.name} for each in found]
-        return Prediction(f"{counted(len(records), 'box', 'boxes')} -> {target}", records)
+        words = counted(len(records), "box", "boxes")
+        if not self.drawings:
+            return Prediction(words, records)
+        target = out / f"{source.name}.png"
+        save_picture(Image.fromarray(result.draw()), target)
+        return Prediction(f"{words} -> {target}", records)
 
 
 class SegmenterRecorder(ModelRecorder):
     """Writes label maps and overlays, and notes the shares of the classes."""
 
     records_name = "shares.json"
-    result_folders = ("label_maps", "overlays")
+
+    @staticmethod
+    @override
+    def folders_with(*, drawings: bool) -> tuple[str, ...]:
+        return label_map_folders(drawings=drawings)
 
     @override
     def write(self, result: SegmentationResult, source: Source, out: Path) -> Prediction:
-        return write_label_map(result, source, out)
+        return write_label_map(result, source, out, drawings=self.drawings)
 
 
 def open_model(opening: Opening, options: Options) -> ModelRecorder:
@@ -102,15 +123,23 @@ def open_model(opening: Opening, options: Options) -> ModelRecorder:
     options.check_task(model.manifest.task)
     detects = model.manifest.task == "detection"
     kind = DetectorRecorder if detects else SegmenterRecorder
-    return kind(model, options.lowest_score, options.batch)
+    return kind(model, options.lowest_score, options.batch, drawings=options.drawings)
 
 
-def write_label_map(result: SegmentationResult, source: Source, out: Path) -> Prediction:
-    """Writes the label map of a picture and how it lies on it, and notes its shares."""
+def label_map_folders(*, drawings: bool) -> tuple[str, ...]:
+    """Where the label maps are, and how they lie on the pictures if that is drawn."""
+    return ("label_maps", *["overlays"] * drawings)
+
+
+def write_label_map(
+    result: SegmentationResult, source: Source, out: Path, *, drawings: bool
+) -> Prediction:
+    """Writes the label map of a picture, draws how it lies on it, and notes its shares."""
     target = out / "label_maps" / f"{source.name}.png"
     save_picture(encode_label_map(result.label_map), target)
-    overlay = Image.fromarray(result.draw())
-    save_picture(overlay, out / "overlays" / f"{source.name}.png")
+    if drawings:
+        overlay = Image.fromarray(result.draw())
+        save_picture(overlay, out / "overlays" / f"{source.name}.png")
     shares = result.shares
     record = {
         "file_name": str(source.path),

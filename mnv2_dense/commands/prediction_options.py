@@ -33,6 +33,7 @@ class Options:
         device: Of a checkpoint that PyTorch runs: where, as `cuda`; the CPU by default.
         threads: By default `OMP_NUM_THREADS`, else one per core.
         batch: Pictures that the network is shown at once.
+        drawings: Whether pictures are written for people, beside what is for programs.
     """
 
     weights: str
@@ -43,6 +44,7 @@ class Options:
     device: str | None = None
     threads: int | None = None
     batch: int = 1
+    drawings: bool = True
 
     @property
     def lowest_score(self) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from itertools import chain, count
 from pathlib import Path
@@ -27,8 +27,8 @@ CAMERA = VideoFormat(Fraction(25), 0)
 def predict_videos(recorder: ModelRecorder, sources: Sequence[str | int], out: Path) -> None:
     """Writes `NAME.mp4`, the annotated video, and `NAME.jsonl`, a line per frame, of each source.
 
-    Names that are taken are passed over, so that both files have the same. A camera is looked
-    through until Ctrl-C or SIGTERM.
+    The video is left out where the recorder draws nothing. Names that are taken are passed over,
+    so that both files have the same. A camera is looked through until Ctrl-C or SIGTERM.
 
     Args:
         recorder: The network.
@@ -82,14 +82,18 @@ def _write(
     target, lines = _free_pair(out, Path(source).stem)
     with (
         whole_file(lines) as file,
-        _whole_video(target, given.rate, source, first) as video,
+        _whole_video(target, given.rate, source, first)
+        if recorder.drawings
+        else nullcontext() as video,
         open_bar(given.frames or None, "frames") as bar,
     ):
         for frame, result in enumerate(chain([first], results), start=1):
-            video.add(result.draw(legend=False))
+            if video is not None:
+                video.add(result.draw(legend=False))
             file.write(json.dumps(_line(result, frame)) + "\n")
             bar.update()
-    say(f"wrote {target} and {lines}: {counted(bar.n, 'frame')}, seen by {recorder.engine}")
+    written = f"{target} and {lines}" if recorder.drawings else lines
+    say(f"wrote {written}: {counted(bar.n, 'frame')}, seen by {recorder.engine}")
 
 
 def _free_pair(out: Path, name: str) -> tuple[Path, Path]:

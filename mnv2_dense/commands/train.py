@@ -10,7 +10,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 
 from mnv2_dense.builders import build_data, build_task, settle_classes
 from mnv2_dense.builders.opening import check_same_categories, stored_config
-from mnv2_dense.builders.trainer import build_trainer, set_threads
+from mnv2_dense.builders.trainer import build_trainer, prepare_process
 from mnv2_dense.commands.beginning import begin
 from mnv2_dense.commands.checks import (
     check_batch,
@@ -65,7 +65,7 @@ def train(
     check_machine(config)
     check_network(config)
     quiet_lightning()
-    set_threads(config)
+    prepare_process(config)
     pl.seed_everything(config.training.seed, verbose=False)
     try:
         if dry_run:

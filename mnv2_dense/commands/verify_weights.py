@@ -13,7 +13,7 @@ from mnv2_dense.builders.opening import (
     read_card,
 )
 from mnv2_dense.builders.trained import find_differences, settled_keys
-from mnv2_dense.builders.trainer import set_threads
+from mnv2_dense.builders.trainer import prepare_process
 from mnv2_dense.commands.classify import open_classifier_checkpoint, parse_stored
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
@@ -101,7 +101,7 @@ def _open(
     # The runtime runs in one process, on the CPU.
     config, categories, task = open_content(content, path, [*ONE_PROCESS, *overrides])
     _check_task(config.task, path, imported)
-    set_threads(config)
+    prepare_process(config)
     task.eval()
     if isinstance(task, SegmentationTask):
         # The file has one output stride, and the layers of another network would not be seen.

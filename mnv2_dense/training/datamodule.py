@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
+from mnv2_dense.ops.allocation import keep_small_blocks
 from mnv2_dense.ops.distortion import distort_batch
 from mnv2_dense.training.sampling import EpochSampler, KeyedDataset
 from mnv2_dense.training.skipping import SkippingCollate, SkippingDataset
@@ -41,13 +42,15 @@ class ResumableLoader(DataLoader[Any]):
 def start_worker(_: int) -> None:
     """Prepares a loader process.
 
-    One thread each, or workers compete for the cores. The terminal sends Ctrl-C to every
+    One thread each, or workers compete for the cores. Memory as usual, not as a training process
+    keeps it. The terminal sends Ctrl-C to every
     process of the group; workers ignore it, so that the training process can save its
     checkpoint and then stop them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    keep_small_blocks()
 
 
 def lost_loader(error: BaseException) -> str | None:

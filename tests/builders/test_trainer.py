@@ -14,7 +14,7 @@ from mnv2_dense.builders.trainer import (
     build_trainer,
     count_processes,
     lacks_bf16,
-    set_threads,
+    prepare_process,
     trainer_options,
 )
 from mnv2_dense.config.schema import Config, DetectionConfig
@@ -108,13 +108,22 @@ def test_callbacks_that_nobody_asked_for_are_absent(tmp_path: Path) -> None:
 
 def test_threads() -> None:
     before = torch.get_num_threads()
-    set_threads(config_of())
+    prepare_process(config_of())
     assert torch.get_num_threads() == before
     try:
-        set_threads(config_of(f"training.threads={before + 1}"))
+        prepare_process(config_of(f"training.threads={before + 1}"))
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("gpus", [False, True])
+def test_memory_is_kept_where_cpus_compute(*, gpus: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr(trainer, "on_gpus", lambda _: gpus)
+    monkeypatch.setattr(trainer, "keep_freed_memory", lambda: calls.append(True))
+    prepare_process(config_of())
+    assert calls == [True] * (not gpus)
 
 
 class FromHere(Callback):

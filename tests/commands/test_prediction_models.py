@@ -76,6 +76,25 @@ def test_a_folder_by_an_exported_model(
             assert (np.asarray(drawn) == 1).all()
 
 
+def test_without_drawings(model: Path, folder: Path, tmp_path: Path, engine: Any) -> None:
+    """The same records and label maps, and no other picture."""
+    outputs = tmp_path / "drawn", tmp_path / "bare"
+    detects = isinstance(engine, Brightness)
+    name = "detections.json" if detects else "shares.json"
+    predict(model, outputs[0], folder)
+    outcome = predict(model, outputs[1], folder, "--no-drawings")
+    assert (" box\n" if detects else " -> ") in outcome.out
+    assert read_json(outputs[1] / name) == read_json(outputs[0] / name)
+    kept = {JOB_FOLDER, name} | ({"label_maps"} if not detects else set())
+    assert {path.name for path in outputs[1].iterdir()} == kept
+    if not detects:
+        assert len(list((outputs[1] / "label_maps").iterdir())) == COUNT - 1
+    outcome = predict(model, outputs[1], folder, "--no-drawings")
+    assert f"{COUNT - 1} of {COUNT} pictures are done already" in outcome.out
+    outcome = predict(model, outputs[1], folder)
+    assert "were made with drawings=False, and now it is True; give another" in outcome.err
+
+
 def test_patterns_and_overrides(model: Path, folder: Path, tmp_path: Path) -> None:
     outcome = predict(model, tmp_path / "out", f"{folder}/[35].png").require_success()
     assert "records of 2 pictures" in outcome.out

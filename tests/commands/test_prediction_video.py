@@ -41,6 +41,16 @@ def test_a_video_gives_an_annotated_video_and_a_line_per_frame(
     assert {"clip-2.mp4", "clip-2.jsonl"} < {path.name for path in out.iterdir()}
 
 
+def test_without_drawings_a_video_gives_its_lines_alone(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    outcome = predict(Brightness(), out, clip, "--no-drawings", monkeypatch=monkeypatch)
+    assert f"wrote {out / 'clip.jsonl'}: {FRAMES} frames" in outcome.require_success().out
+    assert [path.name for path in out.iterdir()] == ["clip.jsonl"]
+    assert len(read_lines(out / "clip.jsonl")) == FRAMES
+
+
 def test_a_torn_video_keeps_what_was_read(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from mnv2_dense.config.loader import parse_config
 from mnv2_dense.detection.data import join_targets
 from mnv2_dense.detection.network import DetectorOutputs
 from mnv2_dense.detection.scoring import evaluate
+from mnv2_dense.ops.allocation import keep_freed_memory
 from mnv2_dense.structures import (
     BoxTargets,
     Category,
@@ -63,6 +64,7 @@ def detector_batch(size: int, classes: int, boxes: int, batch: int) -> Detection
 
 def training(size: int = SIZE, classes: int = CLASSES, boxes: int = BOXES) -> Call:
     """A training step of SSDLite."""
+    keep_freed_memory()
     task, batch = detector(size, classes), detector_batch(size, classes, boxes, BATCH)
     optimizer = task.make_optimizer(task.network)
 
@@ -76,6 +78,7 @@ def training(size: int = SIZE, classes: int = CLASSES, boxes: int = BOXES) -> Ca
 
 def matching(boxes: int) -> Call:
     """Matching and loss of a batch, forwards and back, without the network."""
+    keep_freed_memory()
     task, batch = detector(SIZE, CLASSES), detector_batch(SIZE, CLASSES, boxes, BATCH)
     with torch.no_grad():
         found = task(batch.images)
@@ -100,6 +103,7 @@ def decoding(size: int = SIZE, classes: int = CLASSES) -> Call:
 
 def segmenter(size: int, classes: int, *, train: bool) -> Call:
     """A training step of DeepLabv3 with the light head, or the validation of a batch."""
+    keep_freed_memory()
     settings = {
         "task": "segmentation",
         "data": {"classes": [f"class {i}" for i in range(classes)], "train_images": "none"},

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from mnv2_dense.builders import build_data, build_task, read_split, settle_classes
-from mnv2_dense.builders.trainer import build_trainer, set_threads
+from mnv2_dense.builders.trainer import build_trainer, prepare_process
 from mnv2_dense.commands.session import quiet_lightning
 from mnv2_dense.config.loader import load_config
 from mnv2_dense.training.averaging import ExponentialAverage
@@ -97,7 +97,7 @@ def run(
     """Trains as one of the processes, and writes what it saw."""
     quiet_lightning()
     config = settle_classes(load_config(config_path, overrides))
-    set_threads(config)
+    prepare_process(config)
     pl.seed_everything(config.training.seed, verbose=False)
     train, val = (read_split(config, split) for split in ("train", "val"))
     task = build_task(config, train.categories)

@@ -27,6 +27,8 @@ TARGETS: Final = {PYCOCOTOOLS: 0.03, FASTER: 0.25}
 MOST_MEMORY: Final = 0.5
 """Gigabytes."""
 SLOW: Final = (PYCOCOTOOLS, TORCHMETRICS)
+SLOW_FROM_FILES: Final = 3
+"""Repetitions of slow peers at most where there is no target."""
 COCO: Final = Counts()
 
 Call = Callable[[], list[float]]
@@ -41,7 +43,7 @@ def measure_boxes(
         repetitions: Of every call but those beside slow peers.
         counts: How much is evaluated; drawn, the same in every run.
         slow_repetitions: Of peers that take a minute and more, and of ours beside them; never more
-            than `repetitions`.
+            than `repetitions`, and from files 3 at most.
     """
     programs = installed()
     rounds = repetitions, min(repetitions, slow_repetitions)
@@ -59,7 +61,8 @@ def measure_boxes(
             for name, each in programs.items()
             if each.evaluate_files is not None
         }
-        for section in _time_all("JSON files", from_files, {}, rounds, counts):
+        few = repetitions, min(rounds[1], SLOW_FROM_FILES)
+        for section in _time_all("JSON files", from_files, {}, few, counts):
             section.notes.append("most of ours is Python's JSON decoder; no target is set for it")
             yield section
 
