@@ -11,12 +11,17 @@ BASE_PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python 
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 	>/dev/null 2>&1 && command -v "$$p" && break; done)
 
-.PHONY: help demo test test-long check install
+# What the API reference is of: that which programs import, and not what the commands are made of.
+PUBLIC := backbone|builders|coco_evaluation|config|detection|drawing|error_analysis|errors|exporting
+PUBLIC := $(PUBLIC)|formats|images|joint|ops|prediction|segmentation|shapes|structures|training
+
+.PHONY: help demo test test-long check docs install
 
 help:
 	@echo "make demo   train, evaluate and predict on the built-in data set (CPU, minutes)"
 	@echo "make test   check, then the tests"
 	@echo "make check  lint, format, types and import layers"
+	@echo "make docs   the API reference, from the docstrings, into docs/api"
 
 demo: $(STAMP)
 	for name in ssdlite deeplabv3; do \
@@ -36,6 +41,11 @@ check: $(DEV_STAMP)
 	$(PYTHON) -m ruff format --check .
 	.venv/bin/pyrefly check
 	.venv/bin/lint-imports
+
+docs: $(DEV_STAMP)
+	$(PYTHON) -W error -W "ignore:Error parsing type annotation" -m pdoc --docformat google \
+		--no-show-source --output-directory docs/api \
+		mnv2_dense '!mnv2_dense[.](?!($(PUBLIC))([.]|$$))'
 
 install: $(DEV_STAMP)
 

@@ -1,9 +1,10 @@
-"""How every command ends: what the user sees of a mistake, and the exit code."""
+"""How every command is called and ends: its name, what a user sees of a mistake, the exit code."""
 
 import errno
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from mnv2_dense.errors import UserError
 from mnv2_dense.quoting import quote
@@ -14,6 +15,12 @@ MAX_LINES, MAX_LINE = 200, 4000
 """Of a message: texts of strangers may stand in it."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors that often name no file, or the one that was read."""
+
+
+def program(name: str) -> str:
+    """A command's name as the user called it, for its help: `train.py` or `mnv2-dense train`."""
+    script = f"{name}.py"
+    return script if Path(sys.argv[0]).name == script else f"mnv2-dense {name}"
 
 
 def run_command(command: Callable[[], None]) -> int:

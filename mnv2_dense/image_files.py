@@ -90,9 +90,9 @@ def foreign_links(folder: Path, names: Collection[str]) -> list[str]:
     Links to pictures are followed, any other link of a file is to be refused. A folder, or any
     folder above a picture, may be a link: data often lie on another disk. A single file may be a
     link inside the folder, and to a file elsewhere that is named as a picture
-    (`tools/convert_data.py --link` and git-annex make such links). Any other link of a single file
+    (`convert_data --link` and git-annex make such links). Any other link of a single file
     was not made for pictures: an archive from a stranger may name a private file. (It may name a
-    private photo, too: `tools/download_data.py` unpacks no links.)
+    private photo, too: `download_data` unpacks no links.)
 
     One listing per folder; only links are looked up.
 

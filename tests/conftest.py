@@ -76,7 +76,7 @@ def shapes_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_run(shapes_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one tiny run of `tools/train.py`, not to be changed."""
     output = tmp_path_factory.mktemp("runs")
-    train(shapes_set, output).require_success()
+    train(shapes_set, output, "training.report=true").require_success()
     return only_run(output)
 
 
@@ -84,5 +84,5 @@ def trained_run(shapes_set: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def segmentation_run(shapes_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of a segmenter."""
     output = tmp_path_factory.mktemp("segmentation_runs")
-    train_segmenter(shapes_set, output).require_success()
+    train_segmenter(shapes_set, output, "training.report=true").require_success()
     return only_run(output)

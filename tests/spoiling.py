@@ -192,7 +192,7 @@ def scores_of(folder: Path) -> dict[str, Any]:
     return {
         key: value
         for key, value in json.loads((folder / "metrics.json").read_text()).items()
-        if key not in ("checkpoint", "unmeasured")
+        if key not in ("checkpoint", "checkpoint_seal", "unmeasured")
     }
 
 

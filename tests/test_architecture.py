@@ -10,15 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from mnv2_dense.config.loader import load_config, schema_json
+from mnv2_dense.config.loader import load_any_config, schema_json
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mnv2_dense"
-# What a tool may take from the package: it parses arguments and hands them on. The config's
-# loader is there so that --print-config and --print-schema need no torch.
-TOOL_IMPORTS = ("cli", "commands", "config.loader", "errors", "shapes")
+# What a file of the command line may take from the package: it parses arguments and hands them on.
+# The config's loader is there so that --print-config and --print-schema need no torch.
+COMMAND_LINE_IMPORTS = (
+    *("cli", "command_line", "commands", "config.loader", "config.shipped", "errors", "quoting"),
+    "shapes",
+)
 CONFIG_FILES = sorted((ROOT / "configs").glob("*.yaml"))
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
+COMMAND_LINE = sorted((PACKAGE / "command_line").glob("*.py"))
 
 DETECTION, SEGMENTATION = "detection", "segmentation"
 # Files of one column that have no twin in the other, since the task has no such step.
@@ -72,8 +76,7 @@ OWN_METHODS = {
     "SegmentationLoss": {"measure", "weigh", "find_hardest"},
     "DetectionIndex": {"size", "targets"},
     "SegmentationIndex": {"choose", "label_map", "mask_path", "mask_place"},
-    "CocoDetectionMetric": {"results", "sync"},
-    "DetectionTask": {"keep"},
+    "CocoDetectionMetric": {"analyze", "results", "sync"},
 }
 COPIED_LINES = 6
 
@@ -100,8 +103,20 @@ def test_import_layers_hold() -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
-def test_tools_only_hand_on_their_arguments(tool: Path) -> None:
-    for node in ast.walk(ast.parse(tool.read_text(encoding="utf-8"))):
+def test_a_tool_calls_its_command_and_does_nothing_else(tool: Path) -> None:
+    module = ast.parse(tool.read_text(encoding="utf-8"))
+    assert ast.get_docstring(module)
+    assert [line for each in module.body[1:] for line in ast.unparse(each).splitlines()] == [
+        "import sys",
+        f"from mnv2_dense.command_line.{tool.stem} import main",
+        "if __name__ == '__main__':",
+        "    sys.exit(main())",
+    ]
+
+
+@pytest.mark.parametrize("path", COMMAND_LINE, ids=lambda path: path.name)
+def test_the_command_line_only_hands_on_its_arguments(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -109,11 +124,11 @@ def test_tools_only_hand_on_their_arguments(tool: Path) -> None:
         else:
             continue
         for name in names:
-            if name.split(".")[0] == "mnv2_dense":
+            if name.startswith("mnv2_dense."):
                 part = name.removeprefix("mnv2_dense.")
-                assert part.startswith(TOOL_IMPORTS), f"{tool.name}:{node.lineno} imports {name}"
+                assert part.startswith(COMMAND_LINE_IMPORTS), f"{path}:{node.lineno} imports {name}"
             else:
-                assert name.split(".")[0] in sys.stdlib_module_names
+                assert name.split(".")[0] in {*sys.stdlib_module_names, "mnv2_dense"}
 
 
 def test_every_package_folder_has_its_folder_of_tests() -> None:
@@ -141,11 +156,12 @@ def test_git_ignores_no_file_of_the_project() -> None:
 def test_there_are_configs_and_tools() -> None:
     assert CONFIG_FILES
     assert TOOLS
+    assert COMMAND_LINE
 
 
 @pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.name)
 def test_every_config_loads_and_says_what_to_expect(path: Path) -> None:
-    assert load_config(path).name
+    assert load_any_config(path).name
     assert path.read_text(encoding="utf-8").startswith("#")
 
 

@@ -29,7 +29,7 @@ def test_missing_data_folder(place: Workplace) -> None:
         outcome,
         "nowhere/annotations/instances_train2017.json",
         "nowhere/train2017",
-        "To get COCO, run tools/download_data.py coco",
+        "To get COCO, run mnv2-dense download_data coco",
     )
     assert not place.output.exists()
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from mnv2_dense.cli import message_of, run_command
+from mnv2_dense.cli import message_of, program, run_command
 from mnv2_dense.errors import UserError
 from tests.commands.tiny import CONFIG, ROOT
 
@@ -26,6 +26,21 @@ class Broken(Dataset[int]):
 
 def raises(error: BaseException) -> NoReturn:
     raise error
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("tools/train.py", "train.py"),
+        ("/usr/bin/mnv2-dense", "mnv2-dense train"),
+        ("/mnv2_dense/__main__.py", "mnv2-dense train"),
+    ],
+)
+def test_the_help_names_a_command_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch, called: str, name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called, "train.py"])
+    assert program("train") == name
 
 
 def test_done() -> None:
@@ -89,7 +104,7 @@ def test_the_message_from_a_loader_is_ours(workers: int) -> None:
 def test_help(tool: str, tmp_path: Path) -> None:
     done = run_script(tool, "--help", folder=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: ")
+    assert done.stdout.startswith(f"usage: {tool} ")
     assert done.stderr == ""
 
 

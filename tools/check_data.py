@@ -1,55 +1,8 @@
 """Checks a data set: `python tools/check_data.py CONFIG_OR_FOLDER [key.path=value ...]`."""
 
-import argparse
-import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from mnv2_dense.cli import run_command
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(
-        description="Read all pictures and annotations once and report what is wrong.",
-        epilog="Exit code 0: clean (notes at most), 1: problems, 2: training refuses the data.",
-    )
-    parser.add_argument("source", type=Path, help="a config (YAML), or a data set's folder")
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="config changes")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help="folder for report.json and index.html, outside of the data "
-        "(default: data_check/NAME)",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=os.cpu_count() or 1,
-        help="files decoded at once (default: cores)",
-    )
-    parser.add_argument("--no-page", action="store_true", help="write report.json alone")
-    options = parser.parse_intermixed_args(arguments)
-    if options.jobs < 1:
-        parser.error(f"--jobs is a number of at least 1, not {options.jobs}")
-    levels: list[int] = []
-    code = run_command(lambda: levels.append(run(options)))
-    return code or levels[0]
-
-
-def run(options: argparse.Namespace) -> int:
-    """Does what the options ask for."""
-    from mnv2_dense.commands.check_data import check_data
-
-    return check_data(
-        options.source,
-        options.overrides,
-        out=options.out,
-        jobs=options.jobs,
-        page=not options.no_page,
-    )
-
+from mnv2_dense.command_line.check_data import main
 
 if __name__ == "__main__":
     sys.exit(main())

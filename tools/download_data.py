@@ -1,43 +1,8 @@
 """Brings a public data set: `python tools/download_data.py coco|voc|sbd [--root DIR]`."""
 
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from mnv2_dense.cli import run_command
-
-DATA_SETS = ("coco", "voc", "sbd")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Fetch a public data set, check and unpack it where the configs expect it:\n"
-        "  coco  COCO 2017, train and val, to ROOT/coco (20 GB to fetch, 41 GB of disk)\n"
-        "  voc   Pascal VOC 2012 to ROOT/VOCdevkit/VOC2012 (2 GB to fetch, 4 GB of disk)\n"
-        "  sbd   the masks of augmented VOC, beside VOC's own; needs voc (1.4 GB to fetch)\n"
-        "Stopped at any point, the same command goes on. Archives that are put into\n"
-        "ROOT/downloads by hand are taken from there. The data keep their own licences.",
-    )
-    parser.add_argument("dataset", choices=DATA_SETS, help="what to bring")
-    parser.add_argument(
-        "--root", type=Path, default=Path("data"), metavar="DIR", help="(default: data)"
-    )
-    parser.add_argument(
-        "--keep-archives", action="store_true", help="keep the archives in ROOT/downloads"
-    )
-    options = parser.parse_args(arguments)
-    return run_command(lambda: run(options))
-
-
-def run(options: argparse.Namespace) -> None:
-    """Does what the options ask for."""
-    from mnv2_dense.commands.download_data import download_data
-
-    download_data(options.dataset, root=options.root, keep_archives=options.keep_archives)
-
+from mnv2_dense.command_line.download_data import main
 
 if __name__ == "__main__":
     sys.exit(main())

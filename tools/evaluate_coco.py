@@ -1,45 +1,8 @@
 """Scores COCO results: `python tools/evaluate_coco.py ANNOTATIONS RESULTS`."""
 
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from mnv2_dense.cli import run_command
-
-DESCRIPTION = """Print COCO's twelve numbers for boxes and the scores of every class, as pycocotools
-computes them, in a fortieth of its time."""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(description=DESCRIPTION)
-    parser.add_argument("annotations", type=Path, help="COCO's instances file, as JSON")
-    parser.add_argument(
-        "results",
-        type=Path,
-        help="JSON list of detections: image_id, category_id, bbox [x, y, width, height], score",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="JSON file for all numbers, replaced if there"
-    )
-    parser.add_argument(
-        "--backend",
-        choices=("mnv2_dense", "pycocotools"),
-        default="mnv2_dense",
-        help="what computes: this project, or pycocotools itself; the same numbers "
-        "(default: mnv2_dense)",
-    )
-    options = parser.parse_args(arguments)
-    return run_command(lambda: run(options))
-
-
-def run(options: argparse.Namespace) -> None:
-    """Does what the options ask for."""
-    from mnv2_dense.commands.evaluate_coco import evaluate_coco
-
-    evaluate_coco(options.annotations, options.results, out=options.out, backend=options.backend)
-
+from mnv2_dense.command_line.evaluate_coco import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,45 +1,8 @@
 """Trained weights of other programs: `python tools/import_weights.py SOURCE [--out PATH]`."""
 
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from mnv2_dense.cli import run_command
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(
-        description="Turn TensorFlow's, TFLite's or torchvision's trained MobileNetV2 networks "
-        "into a checkpoint of this project, with the config that fits it."
-    )
-    parser.add_argument(
-        "source",
-        metavar="SOURCE",
-        help="a .tflite file, a frozen TensorFlow graph (.pb) or its release archive, "
-        "torchvision's mobilenet_v2 (.pth), or `imagenet` to download that",
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key.path=value", help="changes to the config"
-    )
-    parser.add_argument("--out", type=Path, metavar="PATH", help="the checkpoint to write")
-    parser.add_argument(
-        "--calibrate",
-        type=Path,
-        metavar="FOLDER",
-        help="pictures that give folded batch norms their statistics, for fine-tuning",
-    )
-    options = parser.parse_intermixed_args(arguments)
-    return run_command(lambda: run(options))
-
-
-def run(options: argparse.Namespace) -> None:
-    """Does what the options ask for."""
-    from mnv2_dense.commands.import_weights import import_weights
-
-    import_weights(options.source, options.overrides, out=options.out, pictures=options.calibrate)
-
+from mnv2_dense.command_line.import_weights import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,45 +1,8 @@
 """The paper's tables, computed: `python tools/paper_tables.py [--table 3|4|5|6|7|figure1]`."""
 
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from mnv2_dense.cli import run_command
-
-TABLES = ("3", "4", "5", "6", "7")
-FIGURE = "figure1"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line and runs the command."""
-    parser = argparse.ArgumentParser(
-        description="Count every network of the paper's tables, beside the printed figures."
-    )
-    parser.add_argument(
-        "--table", choices=(*TABLES, FIGURE), help="one of them (default: all tables)"
-    )
-    parser.add_argument("--json", action="store_true", help="every count, as JSON")
-    parser.add_argument(
-        "--picture",
-        type=Path,
-        help="file to draw Figure 1 into (default: figure1.png, or the next free name)",
-    )
-    options = parser.parse_args(arguments)
-    if options.picture is not None and options.table != FIGURE:
-        parser.error("--picture is for --table figure1")
-    return run_command(lambda: run(options))
-
-
-def run(options: argparse.Namespace) -> None:
-    """Does what the options ask for."""
-    from mnv2_dense.commands.paper_tables import print_figure, print_tables
-
-    if options.table == FIGURE:
-        print_figure(options.picture, as_json=options.json)
-    else:
-        print_tables(options.table, as_json=options.json)
-
+from mnv2_dense.command_line.paper_tables import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,10 +3,11 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import cv2
 import torch
+
+from mnv2_dense.ops.processor import processor_name
 
 LIBRARIES = (
     *("torch", "torchvision", "onnxruntime", "openvino", "ai-edge-litert"),
@@ -17,7 +18,7 @@ LIBRARIES = (
 def describe_machine() -> dict[str, str | int | float]:
     """Processor, cores, load, system, and versions of the libraries that are installed."""
     described: dict[str, str | int | float] = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": _cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -36,15 +37,6 @@ def use_threads(threads: int) -> None:
     """Sets the threads of PyTorch and OpenCV, which belong to the whole process."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _cores() -> int:

@@ -16,23 +16,22 @@ ANSWER, IMPORT = 0.3, 0.1
 """Seconds that a command and `import mnv2_dense` may take."""
 
 
-def measure_answers(tools: Path, config: Path, repetitions: int) -> Iterator[Section]:
+def measure_answers(config: Path, repetitions: int) -> Iterator[Section]:
     """Times fresh processes, interleaved.
 
     Args:
-        tools: Folder of the commands.
         config: A config file.
         repetitions: Processes of each kind.
 
     Raises:
         UserError: A command ended otherwise than it should.
     """
-    train = str(tools / "train.py")
+    train = ["-m", "mnv2_dense", "train"]
     asked = {
-        "train.py --help": [train, "--help"],
-        "train.py CONFIG --print-config": [train, str(config), "--print-config"],
-        "train.py --print-schema": [train, "--print-schema"],
-        "train.py CONFIG with a mistake": [train, str(config), "optimizer.learning_rat=1"],
+        "train --help": [*train, "--help"],
+        "train CONFIG --print-config": [*train, str(config), "--print-config"],
+        "train --print-schema": [*train, "--print-schema"],
+        "train CONFIG with a mistake": [*train, str(config), "optimizer.learning_rat=1"],
         "import mnv2_dense": ["-c", "import mnv2_dense"],
     }
     beside = {PYTHON: ["-c", "pass"], TORCH: ["-c", "import torch"]}

@@ -112,6 +112,12 @@ def build_loss(config: DetectionConfig) -> SSDLoss:
     return SSDLoss(**config.loss.model_dump(), **config.matching.model_dump())
 
 
+def build_metric(config: DetectionConfig, categories: Sequence[Category]) -> CocoDetectionMetric:
+    """COCO's numbers over the validation set, whose truth is read when they are computed."""
+    truth = partial(read_truth, config.data)
+    return CocoDetectionMetric(truth, tuple(categories), backend=config.evaluation.backend)
+
+
 def build_task(config: DetectionConfig, categories: Sequence[Category]) -> DetectionTask:
     """The Lightning module with random weights, not compiled.
 
@@ -124,11 +130,7 @@ def build_task(config: DetectionConfig, categories: Sequence[Category]) -> Detec
         network,
         loss=build_loss(config),
         decoder=build_decoder(config),
-        metric=CocoDetectionMetric(
-            partial(read_truth, config.data),
-            tuple(categories),
-            backend=config.evaluation.backend,
-        ),
+        metric=build_metric(config, categories),
         **task_options(config, categories),
     )
 

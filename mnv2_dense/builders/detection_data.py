@@ -166,7 +166,7 @@ def check_split(data: DetectionData, split: str, index: DetectionIndex) -> None:
     if split == "train" and not len(index.boxes):
         raise UserError(
             f"{data.root}: no box to train on in {len(index)} pictures, of {list_first(names)}; "
-            "look at the set with tools/check_data.py"
+            "look at the set with mnv2-dense check_data"
         )
     if data.num_classes not in (None, len(names)):
         raise UserError(

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv2_dense.builders import Task, build_task
+from mnv2_dense.builders import Task
+from mnv2_dense.builders.any_task import AnyTask, build_task
+from mnv2_dense.builders.joint import split_categories
 from mnv2_dense.builders.trained import VARIANT, check_same
-from mnv2_dense.config.loader import parse_config
-from mnv2_dense.config.schema import Config, SegmentationConfig
+from mnv2_dense.config.loader import parse_any_config, parse_config
+from mnv2_dense.config.schema import AnyConfig, Config, JointConfig, SegmentationConfig, columns_of
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.ops.state_dict import load_state_dict
@@ -33,8 +35,19 @@ def open_content(
     content: Mapping[str, Any], path: Path, overrides: Sequence[str] = ()
 ) -> tuple[Config, list[Category], Task]:
     """The same of a file that was read already."""
+    parse_card(read_card(content, path)[0], path, overrides)  # Refuses a joint network.
+    config, categories, task = open_any_content(content, path, overrides)
+    assert not isinstance(config, JointConfig)
+    assert isinstance(task, Task)
+    return config, categories, task
+
+
+def open_any_content(
+    content: Mapping[str, Any], path: Path, overrides: Sequence[str] = ()
+) -> tuple[AnyConfig, list[Category], AnyTask]:
+    """The same of a checkpoint that may be of a joint network, too."""
     stored, categories = read_card(content, path)
-    config = parse_card(stored, path, overrides)
+    config = parse_any_card(stored, path, overrides)
     check_same_classes(config, categories, path)
     task = build_task(config, categories)
     check_variant(task.card["config"], stored, path)
@@ -49,6 +62,11 @@ def parse_card(stored: Any, path: Path, overrides: Sequence[str] = ()) -> Config
         UserError: It, or an override, is not allowed.
     """
     return parse_config(_without_machine(stored), overrides, name=str(path))
+
+
+def parse_any_card(stored: Any, path: Path, overrides: Sequence[str] = ()) -> AnyConfig:
+    """The same where a joint network's config will do, too."""
+    return parse_any_config(_without_machine(stored), overrides, name=str(path))
 
 
 def _without_machine(stored: Any) -> Any:
@@ -77,7 +95,7 @@ def read_card(
     if is_classifier(content) and not classifier:
         raise UserError(
             f"{path}: a classifier, which has no task to train or measure; show it pictures with "
-            "tools/predict.py --weights, or give it as backbone.weights"
+            "mnv2-dense predict --weights, or give it as backbone.weights"
         )
     try:
         card = content[CARD]
@@ -106,12 +124,17 @@ def check_same_categories(first: Sequence[Category], second: Sequence[Category],
     )
 
 
-def check_same_classes(config: Config, categories: Sequence[Category], path: Path) -> None:
+def check_same_classes(config: AnyConfig, categories: Sequence[Category], path: Path) -> None:
     """Refuses classes given for a checkpoint that has others.
 
     Raises:
         UserError: The config's class list or count is not the checkpoint's.
     """
+    if isinstance(config, JointConfig):
+        both = split_categories(config, categories)
+        for column, own in zip(columns_of(config), both, strict=True):
+            check_same_classes(column, own, path)
+        return
     if config.data.num_classes not in (None, len(categories)):
         raise UserError(
             f"{path}: data.num_classes={config.data.num_classes}, but its network has "
@@ -122,7 +145,7 @@ def check_same_classes(config: Config, categories: Sequence[Category], path: Pat
         check_same_categories(categories, given, f"{path} and data.classes")
 
 
-def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:
+def check_classes(task: AnyTask, content: Mapping[str, Any], path: Path) -> None:
     """Refuses a checkpoint of another kind of task, or of other classes than those of the data.
 
     Raises:
@@ -135,7 +158,7 @@ def check_classes(task: Task, content: Mapping[str, Any], path: Path) -> None:
     check_same_categories(categories, ours, f"{path} and the data")
 
 
-def check_kind(task: Task, stored: Any, path: Path) -> None:
+def check_kind(task: AnyTask, stored: Any, path: Path) -> None:
     """Refuses a checkpoint of another kind of task.
 
     Raises:
@@ -175,7 +198,12 @@ def stored_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return parse_card(read_card(read_checkpoint(path), path)[0], path, overrides)
 
 
-def load_weights(task: Task, path: Path) -> None:
+def stored_any_config(path: Path, overrides: Sequence[str] = ()) -> AnyConfig:
+    """The same where a joint network's config will do, too."""
+    return parse_any_card(read_card(read_checkpoint(path), path)[0], path, overrides)
+
+
+def load_weights(task: AnyTask, path: Path) -> None:
     """Loads the weights of a checkpoint into a task that a config built."""
     content = read_checkpoint(path)
     if CARD in content:

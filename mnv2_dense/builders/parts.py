@@ -7,19 +7,19 @@ from typing import Any
 import torch
 
 from mnv2_dense import __version__
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.schema import AnyConfig, Config
 from mnv2_dense.photometric import PhotometricDistortion
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.optimizer import build_optimizer
 from mnv2_dense.training.schedule import learning_rate_factor
 
 
-def input_size(config: Config) -> ImageSize:
+def input_size(config: AnyConfig) -> ImageSize:
     """Size of the network's input."""
     return ImageSize(config.input.height, config.input.width)
 
 
-def task_options(config: Config, categories: Sequence[Category]) -> dict[str, Any]:
+def task_options(config: AnyConfig, categories: Sequence[Category]) -> dict[str, Any]:
     """What `DenseTask` takes beside the network and its metric."""
     return {
         "mean": config.input.mean,
@@ -31,7 +31,7 @@ def task_options(config: Config, categories: Sequence[Category]) -> dict[str, An
     }
 
 
-def _factor(config: Config) -> Callable[[int, int], float]:
+def _factor(config: AnyConfig) -> Callable[[int, int], float]:
     options = config.schedule.model_dump()
 
     def factor(step: int, total_steps: int) -> float:
@@ -40,7 +40,7 @@ def _factor(config: Config) -> Callable[[int, int], float]:
     return factor
 
 
-def checkpoint_card(config: Config, categories: Sequence[Category]) -> dict[str, Any]:
+def checkpoint_card(config: AnyConfig, categories: Sequence[Category]) -> dict[str, Any]:
     """What a checkpoint says of itself, in plain values."""
     return {
         "version": __version__,
@@ -68,7 +68,7 @@ def _distorts_on_device(config: Config) -> bool:
     return chosen and config.augmentation.photometric > 0
 
 
-def on_gpus(config: Config) -> bool:
+def on_gpus(config: AnyConfig) -> bool:
     """Whether the processes run on NVIDIA's or AMD's GPUs."""
     return config.training.accelerator in ("auto", "gpu") and torch.cuda.device_count() > 0
 

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from mnv2_dense.builders.parts import on_gpus
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.schema import AnyConfig, JointConfig, columns_of
 from mnv2_dense.ops.allocation import keep_freed_memory
 from mnv2_dense.ops.processor import has_bf16
 from mnv2_dense.training.averaging import ema_callback
@@ -37,7 +37,7 @@ from mnv2_dense.training.watch import NumericalWatch
 _PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def build_trainer(config: Config, run: Path, score: str) -> pl.Trainer:
+def build_trainer(config: AnyConfig, run: Path, score: str) -> pl.Trainer:
     """Lightning's trainer for a run.
 
     Args:
@@ -74,7 +74,7 @@ def build_trainer(config: Config, run: Path, score: str) -> pl.Trainer:
     return trainer
 
 
-def trainer_options(config: Config) -> dict[str, Any]:
+def trainer_options(config: AnyConfig) -> dict[str, Any]:
     """What training and evaluation share: hardware, precision, determinism."""
     training = config.training
     return {
@@ -89,14 +89,14 @@ def trainer_options(config: Config) -> dict[str, Any]:
     }
 
 
-def lacks_bf16(config: Config) -> bool:
+def lacks_bf16(config: AnyConfig) -> bool:
     """Whether bf16 is asked for, but would be computed by a processor that is not made for it."""
     on_mps = config.training.accelerator != "cpu" and torch.backends.mps.is_available()
     on_cpu = not (on_gpus(config) or on_mps)
     return config.training.precision == "bf16" and on_cpu and not has_bf16()
 
 
-def count_processes(config: Config) -> int:
+def count_processes(config: AnyConfig) -> int:
     """Processes of the whole run."""
     training = config.training
     if training.devices != "auto":
@@ -105,7 +105,7 @@ def count_processes(config: Config) -> int:
     return gpus * training.num_nodes
 
 
-def _strategy(config: Config) -> str | Processes:
+def _strategy(config: AnyConfig) -> str | Processes:
     if count_processes(config) == 1:
         return "auto"
     return Processes(
@@ -116,12 +116,14 @@ def _strategy(config: Config) -> str | Processes:
         # only when the backward pass has ended.
         bucket_cap_mb=4,
         gradient_as_bucket_view=True,
+        # A step of a joint network gives one of its heads no gradient.
+        find_unused_parameters=isinstance(config, JointConfig),
     )
 
 
-def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
+def build_callbacks(config: AnyConfig, run: Path, score: str) -> list[Callback]:
     """What watches a run; the order matters where the classes say so."""
-    training = config.training
+    training, columns = config.training, columns_of(config)
     folder = checkpoint_folder(run)
     callbacks: list[Callback] = [
         RunProgress(),
@@ -135,7 +137,7 @@ def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
             divergence_factor=training.divergence_factor,
         ),
     ]
-    if config.data.on_bad_image == "skip":
+    if any(column.data.on_bad_image == "skip" for column in columns):
         callbacks.append(BadImages(run / "bad_images.txt"))
     if training.ema_decay is not None:
         callbacks.append(ema_callback(training.ema_decay))
@@ -153,7 +155,7 @@ def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
                 check_on_train_epoch_end=False,
             )
         )
-    callbacks.append(KeepPlace(config.data.batch_size))
+    callbacks.append(KeepPlace(sum(column.data.batch_size for column in columns)))
     best = BestCheckpoint(folder, score)
     last = ModelCheckpoint(
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
@@ -161,7 +163,7 @@ def build_callbacks(config: Config, run: Path, score: str) -> list[Callback]:
     return [*callbacks, best, last, LastCheckpoint(folder, training.save_every_minutes)]
 
 
-def prepare_process(config: Config) -> None:
+def prepare_process(config: AnyConfig) -> None:
     """Limits the CPU threads of this process as the config says; on CPUs, keeps freed memory."""
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)

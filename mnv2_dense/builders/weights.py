@@ -9,16 +9,15 @@ from torch import Tensor
 from mnv2_dense.backbone.blocks import RELEASE_EPSILON
 from mnv2_dense.backbone.timm_features import TimmFeatures
 from mnv2_dense.backbone.weights import IMAGENET, change_epsilon, load_backbone, load_layers
+from mnv2_dense.builders.any_task import AnyNetwork
 from mnv2_dense.builders.trained import DECIDES, Settings, check_same
 from mnv2_dense.config.document import write_value
 from mnv2_dense.config.loader import parse_config
-from mnv2_dense.config.schema import Config
-from mnv2_dense.detection.network import Detector
+from mnv2_dense.config.schema import AnyConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.importing.reading import is_graph, read_weights
 from mnv2_dense.importing.states import TORCHVISION
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
-from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.training.checkpoint_io import CARD
 
 SHAPES = ("name", "width_mult", "expansion", "min_channels", "channel_divisor", "last_channels")
@@ -28,7 +27,7 @@ KEYS = {"backbone": (*SHAPES, *DECIDES, "norm_epsilon"), "input": ("mean", "std"
 PREFIX = "backbone."
 
 
-def load_pretrained(network: Detector | Segmenter, config: Config) -> str | None:
+def load_pretrained(network: AnyNetwork, config: AnyConfig) -> str | None:
     """Loads `backbone.weights`, and returns what was loaded in words; None where none is given.
 
     Raises:
@@ -60,7 +59,7 @@ def _backbone_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(PREFIX): state[name] for name in names}
 
 
-def _settings_of(weights: str, network: Detector | Segmenter) -> Settings:
+def _settings_of(weights: str, network: AnyNetwork) -> Settings:
     """What a state dict or checkpoint says of how it was trained; nothing, if it does not."""
     if isinstance(network.backbone, TimmFeatures):
         return {}
@@ -96,7 +95,7 @@ def stored_settings(stored: Mapping[str, Any], source: str) -> Settings:
     return parse_config(given, name=source).model_dump(include=set(given), exclude_unset=True)
 
 
-def _what_fits(config: Config, settings: Settings) -> str:
+def _what_fits(config: AnyConfig, settings: Settings) -> str:
     """The keys with which weights would fit, for the end of a message."""
     trained, ours = settings.get("backbone", {}), config.backbone.model_dump()
     other = [key for key in SHAPES if key in trained and trained[key] != ours[key]]
@@ -105,13 +104,13 @@ def _what_fits(config: Config, settings: Settings) -> str:
     return f"; they fit {', '.join(f'backbone.{key}={write_value(trained[key])}' for key in other)}"
 
 
-def _carry_epsilon(network: Detector | Segmenter, settings: Settings) -> None:
+def _carry_epsilon(network: AnyNetwork, settings: Settings) -> None:
     if "backbone" in settings:
         trained = settings["backbone"].get("norm_epsilon")
         change_epsilon(network.backbone, trained or RELEASE_EPSILON)
 
 
-def _describe(network: Detector | Segmenter, source: str, left_out: Sequence[str]) -> str:
+def _describe(network: AnyNetwork, source: str, left_out: Sequence[str]) -> str:
     loaded = len(network.backbone.state_dict())
     random = len(network.state_dict()) - loaded
     layers = sorted({".".join(name.split(".")[: 2 if name[0] == "b" else 1]) for name in left_out})

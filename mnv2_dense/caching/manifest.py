@@ -95,7 +95,7 @@ def find_cache(root: Path) -> Manifest | None:
         return None
     if not is_file(file):
         raise UserError(
-            f"{root}: this cache is not finished; call tools/prepare_cache.py again as before"
+            f"{root}: this cache is not finished; call mnv2-dense prepare_cache again as before"
         )
     try:
         content = json.loads(read_start(file, MAX_BYTES))

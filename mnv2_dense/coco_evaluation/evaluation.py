@@ -80,10 +80,7 @@ def evaluate(
     truth = ground_truth if isinstance(ground_truth, GroundTruth) else ground_truth_of(ground_truth)
     found = results if isinstance(results, Results) else results_of(results)
     check_finite(found)
-    measured_ids = truth.image_ids
-    if image_ids is not None:
-        measured_ids = np.unique(ids_of(list(image_ids), "image_ids"))
-    _check_images(np.concatenate([measured_ids, found.images]), truth.image_ids)
+    measured_ids = images_to_measure(truth, found, image_ids)
     if backend == "pycocotools":
         from mnv2_dense.coco_evaluation.reference import measure as run
     else:
@@ -98,10 +95,26 @@ def evaluate(
     )
 
 
-def _check_images(used: Ids, known: Ids) -> None:
-    unknown = np.setdiff1d(used, known)
+def images_to_measure(
+    truth: GroundTruth, results: Results, image_ids: Collection[int] | None
+) -> Ids:
+    """The images to measure, ascending, each once.
+
+    Args:
+        truth: Has all images.
+        results: What was found.
+        image_ids: Of the images to measure; None for all.
+
+    Raises:
+        UserError: An image that the ground truth lacks, or an id that is no whole number.
+    """
+    measured = truth.image_ids
+    if image_ids is not None:
+        measured = np.unique(ids_of(list(image_ids), "image_ids"))
+    unknown = np.setdiff1d(np.concatenate([measured, results.images]), truth.image_ids)
     if len(unknown):
         raise UserError(
             f"image id {unknown[0]} ({len(unknown)} such in all) was predicted but is not in the"
             " annotation file; evaluate with the file that lists these images"
         )
+    return measured

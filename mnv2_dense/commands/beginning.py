@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-from mnv2_dense.builders import Task
-from mnv2_dense.builders.opening import check_kind, parse_card, read_card
+from mnv2_dense.builders.any_task import AnyTask, network_of
+from mnv2_dense.builders.opening import check_kind, parse_any_card, read_card
 from mnv2_dense.builders.trained import BACKBONE, DECIDES, Keys, check_same, find_differences
 from mnv2_dense.builders.weights import load_pretrained
 from mnv2_dense.commands.session import say
 from mnv2_dense.config.detection import Anchors
-from mnv2_dense.config.schema import Config
-from mnv2_dense.detection.network import Detector
+from mnv2_dense.config.schema import AnyConfig, columns_of
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.ops.state_dict import load_state_dict
-from mnv2_dense.segmentation.network import Segmenter
 from mnv2_dense.structures import Category
 
 COMPUTED: Keys = {
@@ -26,7 +24,7 @@ NOTED: Keys = {"input": ("resize",), "loss": ("classification",)}
 """What they were trained with and training can change."""
 
 
-def begin(task: Task, config: Config, weights: Path | None, *, resumed: bool = False) -> None:
+def begin(task: AnyTask, config: AnyConfig, weights: Path | None, *, resumed: bool = False) -> None:
     """Gives a network the weights that its training begins with, says which, and compiles it.
 
     Args:
@@ -51,7 +49,7 @@ def begin(task: Task, config: Config, weights: Path | None, *, resumed: bool = F
         network.compile()
 
 
-def start_from(task: Task, config: Config, path: Path) -> str:
+def start_from(task: AnyTask, config: AnyConfig, path: Path) -> str:
     """Loads a checkpoint's weights to train on from, and returns in words what was loaded.
 
     Where the data have other classes, the layers of class logits stay random.
@@ -67,8 +65,14 @@ def start_from(task: Task, config: Config, path: Path) -> str:
     content = read_checkpoint(path)
     stored, categories = read_card(content, path)
     check_kind(task, stored, path)
-    given, trained = config.model_dump(), parse_card(stored, path).model_dump()
-    check_same(given, trained, path, COMPUTED)
+    pairs = [
+        (given.model_dump(), trained.model_dump())
+        for given, trained in zip(
+            columns_of(config), columns_of(parse_any_card(stored, path)), strict=True
+        )
+    ]
+    for given, trained in pairs:
+        check_same(given, trained, path, COMPUTED)
     state = dict(content.get("state_dict", {}))
     same = categories == [Category(*each) for each in task.card["categories"]]
     layers = () if same else network_of(task).class_layers
@@ -79,13 +83,6 @@ def start_from(task: Task, config: Config, path: Path) -> str:
     loaded = f"{path}: {len(own) - len(kept)} tensors loaded"
     if not same:
         loaded += f"; {len(kept)} of the layers of class logits random, as the classes differ"
-    if others := find_differences(given, trained, NOTED):
+    if others := [text for pair in pairs for text in find_differences(*pair, NOTED)]:
         loaded += f"\nnote: they were trained with {', '.join(others)}"
     return loaded
-
-
-def network_of(task: Task) -> Detector | Segmenter:
-    """A task's network by its own type."""
-    network = task.network
-    assert isinstance(network, Detector | Segmenter)
-    return network

@@ -69,7 +69,7 @@ def _check_drawn(config: Config) -> None:
     if config.data.generate and not Path(config.data.root).exists():
         raise UserError(
             f"{config.data.root}: the built-in data set is not there yet; training draws it, or "
-            f"tools/make_shapes.py {config.data.root}"
+            f"mnv2-dense make_shapes {config.data.root}"
         )
 
 

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import torch
 
-from mnv2_dense.builders import Index, build_network, coarsest_stride
+from mnv2_dense.builders import Index, build_network, coarsest_stride, joint
+from mnv2_dense.builders.any_task import AnyIndex, splits_of
+from mnv2_dense.builders.opening import check_same_categories
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.segmentation import build_other_stride
 from mnv2_dense.builders.trainer import count_processes, lacks_bf16
 from mnv2_dense.commands.launcher import check_launcher
 from mnv2_dense.commands.outputs import check_output as check_output
 from mnv2_dense.commands.session import say
-from mnv2_dense.config.schema import Config, SegmentationConfig
+from mnv2_dense.config.schema import AnyConfig, Config, JointConfig, SegmentationConfig, columns_of
 from mnv2_dense.errors import UserError
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.survey import check_classes_present, count_pixels
@@ -45,16 +47,40 @@ def check_outside(out: Path, config: Config, others: Iterable[Path] = ()) -> Non
             )
 
 
-def check_network(config: Config) -> None:
+def check_network(config: AnyConfig) -> None:
     """Refuses a backbone, tap, width or output stride that does not exist, before data are read.
 
     Raises:
         UserError: The network cannot be built.
     """
+    if isinstance(config, JointConfig):
+        joint.check_network(config)
+        return
     with torch.device("meta"):
         build_network(config, num_classes=2)
     if isinstance(config, SegmentationConfig):
         build_other_stride(config, num_classes=2)
+
+
+def check_all_shares(config: AnyConfig, index: AnyIndex) -> None:
+    """Refuses a validation set of which some process would get nothing; see `check_shares`."""
+    for column, each in zip(columns_of(config), splits_of(index), strict=True):
+        check_shares(column, len(each))
+
+
+def check_sets(config: AnyConfig, train: AnyIndex, val: AnyIndex) -> None:
+    """Refuses data that cannot be trained on and measured, set by set.
+
+    Raises:
+        UserError: The splits have other classes; a mask cannot be used; or a batch, or a
+            validation set, is too small.
+    """
+    sets = zip(columns_of(config), splits_of(train), splits_of(val), strict=True)
+    for column, train_set, val_set in sets:
+        check_same_categories(train_set.categories, val_set.categories, "train and val")
+        check_masks(train_set, val_set, column)
+        check_batch(column, len(train_set))
+    check_all_shares(config, val)
 
 
 def check_masks(train: Index, val: Index, config: Config) -> None:
@@ -108,7 +134,7 @@ def check_shares(config: Config, images: int) -> None:
         )
 
 
-def check_machine(config: Config) -> None:
+def check_machine(config: AnyConfig) -> None:
     """Refuses hardware and processes that are not there, before Lightning does.
 
     Raises:

@@ -21,6 +21,7 @@ from mnv2_dense.detection.scoring import per_class_table, summary_table
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.detection.transforms import EvalTransform, Transformed
 from mnv2_dense.drawing import SHEET_SIDES, Picture, enlarge, shrink, side_by_side
+from mnv2_dense.error_analysis.tables import format_line
 from mnv2_dense.structures import (
     BoxTargets,
     Category,
@@ -30,6 +31,7 @@ from mnv2_dense.structures import (
     ImageSize,
     SampleKey,
 )
+from mnv2_dense.training.runs import write_json
 
 PICTURE_THRESHOLD = 0.3
 """Score from which a detection is drawn beside the ground truth."""
@@ -50,20 +52,25 @@ class DetectionColumn(Column):
 
     @override
     def tables(self) -> list[str]:
-        return [per_class_table(self.task.scores), summary_table(self.task.scores)]
+        assert self.task.errors is not None, "nothing was kept"
+        scores = self.task.scores
+        return [per_class_table(scores), summary_table(scores), format_line(self.task.errors)]
 
     @override
     def write_results(self, out: Path) -> list[Path]:
         path, truth = out / "detections.json", out / "ground_truth.json"
+        errors = out / "errors.json"
         assert self.task.results is not None, "nothing was kept"
+        assert self.task.errors is not None, "nothing was kept"
         write_results(self.task.results, path)
+        write_json(errors, self.task.errors.as_dict())
         metric = self.task.metric
         if self.task.card["config"]["data"]["format"] == "coco" or metric is None:
-            return [path]
+            return [path, errors]
         # Other formats have no ids: this file says which picture an id of the results stands for.
         assert isinstance(metric, CocoDetectionMetric)
         truth.write_text(json.dumps(metric.read_ground_truth()) + "\n")
-        return [path, truth]
+        return [path, errors, truth]
 
     @override
     def draw_pair(self, index: DetectionIndex, position: int) -> tuple[str, Picture]:

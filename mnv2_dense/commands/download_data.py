@@ -100,7 +100,7 @@ def _check_required(dataset: DataSet, target: Path) -> None:
     if missing:
         raise UserError(
             f"{target}: {', '.join(missing)} must be there first; run "
-            f"`python tools/download_data.py {dataset.required_set}` with the same --root before"
+            f"`mnv2-dense download_data {dataset.required_set}` with the same --root before"
         )
 
 

@@ -5,21 +5,34 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from mnv2_dense.builders import Index, Task, build_data, build_task, settle_classes
-from mnv2_dense.builders.opening import check_same_categories, load_weights, open_checkpoint
+from mnv2_dense.builders.any_task import (
+    AnyIndex,
+    AnyTask,
+    build_data,
+    build_task,
+    settle_classes,
+    splits_of,
+)
+from mnv2_dense.builders.opening import (
+    check_same_categories,
+    load_weights,
+    open_any_content,
+)
 from mnv2_dense.builders.trainer import prepare_process, trainer_options
-from mnv2_dense.commands.checks import check_machine, check_shares
+from mnv2_dense.commands.checks import check_all_shares, check_machine
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.evaluate_exported import measure, open_data
 from mnv2_dense.commands.fitting import tell_lost_loader
 from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.pictures import write_pictures
-from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
-from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_config, to_yaml
-from mnv2_dense.config.schema import Config
+from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_any_data, say
+from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_any_config, to_yaml
+from mnv2_dense.config.schema import AnyConfig
 from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.errors import UserError
+from mnv2_dense.joint.metrics import JointMetric
+from mnv2_dense.ops.checkpoint_file import read_checkpoint, read_seal
 from mnv2_dense.prediction.loading import is_exported, load
 from mnv2_dense.prediction.predictor import Predictor
 from mnv2_dense.training.bad_images import BadImages, Unmeasured, unmeasured
@@ -66,7 +79,7 @@ def evaluate(
     config, task, index = _open(source, overrides, weights)
     check_machine(config)
     prepare_process(config)
-    check_shares(config, len(index))
+    check_all_shares(config, index)
     checkpoint = weights or source
     out = out or (run_of(checkpoint) or Path.cwd()) / f"evaluation-{checkpoint.stem}"
     check_output(out)
@@ -109,29 +122,36 @@ def _evaluate_exported(
 
 def _open(
     source: Path, overrides: Sequence[str], weights: Path | None
-) -> tuple[Config, Task, Index]:
+) -> tuple[AnyConfig, AnyTask, AnyIndex]:
     """Config, task with its weights, and validation data of a checkpoint or a config."""
     if source.suffix not in CONFIG_SUFFIXES:
         if weights is not None:
             raise UserError(f"--weights {weights} goes with a config; {source} has its own weights")
-        config, categories, task = open_checkpoint(source, overrides)
+        content = read_checkpoint(source)
+        config, categories, task = open_any_content(content, source, overrides)
         ensure_data(config)
-        index = read_data(config, "val")
+        index = read_any_data(config, "val")
         names = [category.name for category in categories]
         if names != [category.name for category in index.categories]:
             check_same_categories(categories, index.categories, f"{source} and the validation set")
-        if isinstance(task.metric, CocoDetectionMetric):
-            task.metric.categories = index.categories  # another format may number the same classes
+        _renumber(task, index)
         return config, task, index
     if weights is None:
         raise UserError(f"{source} is a config; give the weights to measure with --weights PATH")
-    config = load_config(source, overrides)
+    config = load_any_config(source, overrides)
     ensure_data(config)
     config = settle_classes(config)
-    index = read_data(config, "val")
+    index = read_any_data(config, "val")
     task = build_task(config, index.categories)
     load_weights(task, weights)
     return config, task, index
+
+
+def _renumber(task: AnyTask, index: AnyIndex) -> None:
+    """Gives a metric the category ids of its data: another format may number the same classes."""
+    metric = task.metric.detection if isinstance(task.metric, JointMetric) else task.metric
+    if isinstance(metric, CocoDetectionMetric):
+        metric.categories = splits_of(index)[0].categories
 
 
 def report(
@@ -155,6 +175,8 @@ def report(
     say("\n\n".join(column.tables()))
     out.mkdir(parents=True, exist_ok=True)
     metrics = {**column.task.scores.as_dict(), "checkpoint": str(checkpoint), **(more or {})}
+    if checkpoint.is_file() and (seal := read_seal(checkpoint)) is not None:
+        metrics["checkpoint_seal"] = seal  # The path may hold another one later.
     if message := left_out.message():
         say(message)
         metrics["unmeasured"] = left_out.as_dict()

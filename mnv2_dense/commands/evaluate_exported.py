@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing_extensions import override
 from mnv2_dense.builders import Index, settle_classes
 from mnv2_dense.builders.detection_data import read_truth
 from mnv2_dense.builders.opening import check_same_categories, parse_card
-from mnv2_dense.coco_evaluation.records import Results
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.detection import DetectionColumn
+from mnv2_dense.commands.measured import Measured
 from mnv2_dense.commands.prediction_checkpoints import looks_twice
 from mnv2_dense.commands.prediction_end import open_bar
 from mnv2_dense.commands.segmentation import SegmentationColumn
@@ -36,23 +35,6 @@ from mnv2_dense.training.bad_images import Unmeasured
 
 CHANGEABLE = ("data.", "training.", "evaluation.backend")
 """Sections and keys that change what an exported model is measured on; it has the others inside."""
-
-
-@dataclass
-class Measured:
-    """What an evaluation leaves, where a column looks for it in a task.
-
-    Attributes:
-        metric: Of the task; it has seen everything.
-        card: Config and classes, as of a checkpoint.
-        scores: That the metric computed.
-        results: Of a detector: COCO results.
-    """
-
-    metric: CocoDetectionMetric | SegmentationMetric
-    card: dict[str, Any]
-    scores: Any = None
-    results: Results | None = None
 
 
 class ExportedSegmentation(SegmentationColumn):
@@ -131,7 +113,7 @@ def measure(predictor: Predictor, config: Config, index: Index) -> tuple[Column,
     problems = _show_all(predictor, column, index, skip=config.data.on_bad_image == "skip")
     measured.scores = metric.compute()
     if isinstance(metric, CocoDetectionMetric):
-        measured.results = metric.results()
+        measured.results, measured.errors = metric.results(), metric.analyze()
     return column, Unmeasured(problems, len(index))
 
 

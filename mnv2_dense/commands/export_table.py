@@ -65,7 +65,7 @@ def _notes(verification: Verification, manifest: Manifest) -> list[str]:
         return []
     return [
         f"note: NOT VERIFIED: no box of a score that counts in {manifest.precision} in these "
-        "pictures; measure the file with tools/evaluate.py, or give other --pictures"
+        "pictures; measure the file with mnv2-dense evaluate, or give other --pictures"
     ]
 
 

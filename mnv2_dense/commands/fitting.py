@@ -8,9 +8,9 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from mnv2_dense.builders import Task
+from mnv2_dense.builders.any_task import AnyData, AnyTask
 from mnv2_dense.errors import UserError
-from mnv2_dense.training.datamodule import DataModule, lost_loader
+from mnv2_dense.training.datamodule import lost_loader
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
 """Functions of Lightning that put back what a checkpoint holds."""
@@ -36,7 +36,7 @@ def tell_lost_loader(advice: str) -> Iterator[None]:
         ) from error
 
 
-def fit(trainer: pl.Trainer, task: Task, data: DataModule, checkpoint: Path | None) -> None:
+def fit(trainer: pl.Trainer, task: AnyTask, data: AnyData, checkpoint: Path | None) -> None:
     """Trains; a lost loader, and what Lightning cannot put back of a checkpoint, are a line.
 
     Args:

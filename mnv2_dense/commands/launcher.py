@@ -4,7 +4,7 @@ import os
 from typing import NamedTuple
 
 from mnv2_dense.builders.trainer import count_processes
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.schema import AnyConfig
 from mnv2_dense.errors import UserError
 
 INTERACTIVE = ("bash", "interactive")
@@ -37,7 +37,7 @@ def find_launcher() -> Launcher | None:
     return None
 
 
-def check_launcher(config: Config) -> None:
+def check_launcher(config: AnyConfig) -> None:
     """Refuses a number of processes that is not what was started, for which some would wait.
 
     Raises:

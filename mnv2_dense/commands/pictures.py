@@ -4,13 +4,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from mnv2_dense.builders import Index
+from mnv2_dense.builders.any_task import AnyIndex
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.session import say
 from mnv2_dense.errors import UserError
 
 
-def write_pictures(column: Column, index: Index, folder: Path, count: int) -> None:
+def write_pictures(column: Column, index: AnyIndex, folder: Path, count: int) -> None:
     """Writes the first `count` pictures of the set, ground truth left, prediction right.
 
     Those of them that could not be measured (`data.on_bad_image=skip`) are passed over.

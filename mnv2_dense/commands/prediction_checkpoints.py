@@ -11,9 +11,10 @@ import torch
 from typing_extensions import override
 
 from mnv2_dense.backbone.weights import IMAGENET, classifier_state, download_imagenet
-from mnv2_dense.builders.opening import is_classifier, open_content, parse_card, read_card
+from mnv2_dense.builders.opening import is_classifier, open_content, parse_any_card, read_card
 from mnv2_dense.commands.classify import open_classifier, open_classifier_checkpoint
 from mnv2_dense.commands.columns import column_of
+from mnv2_dense.commands.joint_prediction import open_joint
 from mnv2_dense.commands.prediction_kinds import Opened, Prediction, Recorder, Source
 from mnv2_dense.commands.prediction_models import (
     SegmenterRecorder,
@@ -24,7 +25,7 @@ from mnv2_dense.commands.prediction_models import (
 from mnv2_dense.commands.prediction_options import Options
 from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.commands.session import quiet_lightning
-from mnv2_dense.config.schema import Config, DetectionConfig, SegmentationConfig
+from mnv2_dense.config.schema import Config, DetectionConfig, JointConfig, SegmentationConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.exporting.loading import prepare
 from mnv2_dense.images import read_image
@@ -46,10 +47,13 @@ def open_weights(options: Options) -> Opened:
         options.check_task("classification")
         _use_threads(options.threads)
         return Opened(_open_classifier(content, options), partial(_open_again, options))
-    config = parse_card(
+    config = parse_any_card(
         read_card(content, Path(options.weights))[0], Path(options.weights), options.overrides
     )
     options.check_task(config.task)
+    if isinstance(config, JointConfig):
+        _use_threads(options.threads or config.training.threads)
+        return Opened(open_joint(content, options), partial(_open_again, options))
     if looks_twice(config):
         _use_threads(options.threads or config.training.threads)
         return Opened(_open_scaled(content, config, options), partial(_open_again, options))

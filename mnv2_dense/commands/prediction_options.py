@@ -9,12 +9,17 @@ from mnv2_dense.prediction.predictor import SCORE_THRESHOLD
 TOP = 5
 """Classes named of a picture where no other number is asked for."""
 
-_KINDS = {"detection": "detector", "segmentation": "segmenter", "classification": "classifier"}
+_KINDS = {
+    "detection": "detector",
+    "segmentation": "segmenter",
+    "classification": "classifier",
+    "joint": "joint network",
+}
 _TAKEN_BY = {
-    "score_threshold": ("detection",),
+    "score_threshold": ("detection", "joint"),
     "top": ("classification",),
-    "engine": ("detection", "segmentation"),
-    "device": ("detection", "segmentation"),
+    "engine": ("detection", "segmentation", "joint"),
+    "device": ("detection", "segmentation", "joint"),
 }
 """Tasks whose networks an option is for."""
 
@@ -60,7 +65,7 @@ class Options:
         """Refuses what is for networks of another kind.
 
         Args:
-            task: `detection`, `segmentation` or `classification`.
+            task: `detection`, `segmentation`, `classification` or `joint`.
 
         Raises:
             UserError: It is asked for.
@@ -68,5 +73,6 @@ class Options:
         for name, tasks in _TAKEN_BY.items():
             if getattr(self, name) is not None and task not in tasks:
                 option = "--" + name.replace("_", "-")
-                others = " and ".join(f"{_KINDS[each]}s" for each in tasks)
+                *first, last = (f"{_KINDS[each]}s" for each in tasks)
+                others = f"{', '.join(first)} and {last}" if first else last
                 raise UserError(f"{option} is for {others}; {self.weights} is a {_KINDS[task]}")

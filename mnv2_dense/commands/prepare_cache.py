@@ -98,7 +98,7 @@ def _command(source: Path, given: Sequence[str], out: Path, data: Mapping[str, o
     for change in changes[1:]:
         fewer = [text for text in changes if text is not change]
         changes = fewer if _reads_as(source, [*kept, *fewer], wanted) else changes
-    return shlex.join(["python", "tools/train.py", str(source), *kept, *changes])
+    return shlex.join(["mnv2-dense", "train", str(source), *kept, *changes])
 
 
 def _reads_as(source: Path, overrides: Sequence[str], wanted: Config) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_config, to_yaml
+from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_any_config, to_yaml
 
 
 def print_config(source: Path, overrides: Sequence[str]) -> None:
@@ -13,9 +13,9 @@ def print_config(source: Path, overrides: Sequence[str]) -> None:
         UserError: The file, or an override, is not as it must be.
     """
     if source.suffix in CONFIG_SUFFIXES:
-        config = load_config(source, overrides)
+        config = load_any_config(source, overrides)
     else:
-        from mnv2_dense.builders.opening import stored_config
+        from mnv2_dense.builders.opening import stored_any_config
 
-        config = stored_config(source, overrides)
+        config = stored_any_config(source, overrides)
     print(to_yaml(config), end="")

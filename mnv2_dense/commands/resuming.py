@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from mnv2_dense.commands.session import say
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.schema import AnyConfig
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.ops.state_dict import list_non_finite
@@ -40,7 +40,7 @@ class Resumed(NamedTuple):
         return _epochs(self.content)
 
 
-def find_checkpoint(config: Config, wish: str | None) -> Resumed | None:
+def find_checkpoint(config: AnyConfig, wish: str | None) -> Resumed | None:
     """The checkpoint that a run is to go on from; None if it is to begin.
 
     One that is torn, changed or foreign is told, and the run's next older one taken.

@@ -5,15 +5,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mnv2_dense.builders import Index, Task
-from mnv2_dense.builders.fingerprint import fingerprint
+from mnv2_dense.builders.any_task import AnyIndex, AnyTask, fingerprint_sets
 from mnv2_dense.builders.opening import check_classes, read_card
 from mnv2_dense.builders.trainer import count_processes
 from mnv2_dense.commands.resuming import Resumed
 from mnv2_dense.commands.session import say
 from mnv2_dense.config.document import write_value
-from mnv2_dense.config.loader import parse_config
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.loader import parse_any_config
+from mnv2_dense.config.schema import AnyConfig, columns_of
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.state_dict import load_state_dict
 from mnv2_dense.training.checkpoint_io import CARD
@@ -26,7 +25,7 @@ BEGINNING = ("backbone.weights",)
 
 
 def check_resumable(
-    task: Task, config: Config, resumed: Resumed, *, accept_changes: bool = False
+    task: AnyTask, config: AnyConfig, resumed: Resumed, *, accept_changes: bool = False
 ) -> None:
     """Refuses to go on as another run than the checkpoint's, and says what has changed.
 
@@ -42,7 +41,7 @@ def check_resumable(
     """
     path, content = resumed
     check_classes(task, content, path)
-    before = parse_config(read_card(content, path)[0], name=str(path))
+    before = parse_any_config(read_card(content, path)[0], name=str(path))
     _check_length(config, resumed)
     dangerous = [*_other_data(task.card, content[CARD]), *_other_run(before, config)]
     if dangerous and not accept_changes:
@@ -59,22 +58,22 @@ def check_resumable(
         say(f"not bit for bit what the run would have become: {', '.join(inexact)}")
 
 
-def describe_run(config: Config, train: Index, val: Index) -> dict[str, Any]:
+def describe_run(config: AnyConfig, train: AnyIndex, val: AnyIndex) -> dict[str, Any]:
     """What a checkpoint says of the data and of the machine, to be compared when it is resumed."""
     on_gpu = torch.cuda.is_available() and config.training.accelerator in ("auto", "gpu")
     return {
-        "data": {"train": fingerprint(train), "val": fingerprint(val)},
+        "data": {"train": fingerprint_sets(train), "val": fingerprint_sets(val)},
         "machine": {
             "device": torch.cuda.get_device_name() if on_gpu else "cpu",
             "processes": count_processes(config),
-            "images per process and batch": config.data.batch_size,
+            "images per process and batch": _batch_sizes(config),
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
         },
     }
 
 
-def _check_length(config: Config, resumed: Resumed) -> None:
+def _check_length(config: AnyConfig, resumed: Resumed) -> None:
     begun = max(resumed.epochs, resumed.content["epoch"] + 1)
     if begun > config.training.epochs:
         raise UserError(
@@ -83,7 +82,7 @@ def _check_length(config: Config, resumed: Resumed) -> None:
         )
 
 
-def _check_optimizer(task: Task, before: Config, config: Config, resumed: Resumed) -> None:
+def _check_optimizer(task: AnyTask, before: AnyConfig, config: AnyConfig, resumed: Resumed) -> None:
     """Loads the optimiser's state once on trial."""
     if before.optimizer.name != config.optimizer.name:
         raise UserError(
@@ -120,17 +119,17 @@ class _Change(NamedTuple):
         return f"{place}={write_value(self.now)} (was {write_value(self.before)})"
 
 
-def _changes(before: Config, now: Config) -> Iterator[_Change]:
+def _changes(before: AnyConfig, now: AnyConfig) -> Iterator[_Change]:
     """Every key whose value differs."""
-    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
-    for section, values in new.items():
-        if not isinstance(values, dict):
-            if values != old[section]:
-                yield _Change("", section, old[section], values)
-            continue
-        for key, value in values.items():
-            if value != old[section][key]:
-                yield _Change(section, key, old[section][key], value)
+    yield from _differences(before.model_dump(mode="json"), now.model_dump(mode="json"), "")
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], section: str) -> Iterator[_Change]:
+    for key, value in new.items():
+        if isinstance(value, dict):
+            yield from _differences(old[key], value, f"{section}.{key}".lstrip("."))
+        elif value != old[key]:
+            yield _Change(section, key, old[key], value)
 
 
 def _other_data(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
@@ -140,12 +139,15 @@ def _other_data(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     return [words[key] for key in words if before.get(key) not in (None, ours["data"][key])]
 
 
-def _other_run(before: Config, now: Config) -> list[str]:
+def _other_run(before: AnyConfig, now: AnyConfig) -> list[str]:
     """Changes by which the network is another one, or the samples another sequence."""
     found = [
         str(change)
         for change in _changes(before, now)
-        if (change.section in NETWORK and f"{change.section}.{change.key}" not in BEGINNING)
+        if (
+            change.section.split(".")[-1] in NETWORK
+            and f"{change.section}.{change.key}" not in BEGINNING
+        )
         or (change.section, change.key) == ("training", "seed")
     ]
     batches = count_images(before), count_images(now)
@@ -157,10 +159,15 @@ def _other_run(before: Config, now: Config) -> list[str]:
     return found
 
 
-def count_images(config: Config) -> int:
+def count_images(config: AnyConfig) -> int:
     """Images of one optimiser step, in all processes."""
     batches = config.training.accumulate_batches * count_processes(config)
-    return config.data.batch_size * batches
+    return _batch_sizes(config) * batches
+
+
+def _batch_sizes(config: AnyConfig) -> int:
+    """Images of a batch in a process; of a joint network of two batches, one of each set."""
+    return sum(column.data.batch_size for column in columns_of(config))
 
 
 def _inexact(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,12 @@ from mnv2_dense.drawing import (
 from mnv2_dense.segmentation.data import SegmentationDataset
 from mnv2_dense.segmentation.draw import class_shares, draw_label_map
 from mnv2_dense.segmentation.index import SegmentationIndex
-from mnv2_dense.segmentation.scoring import draw_confusion_matrix, per_class_table, summary_table
+from mnv2_dense.segmentation.scoring import (
+    UNDEFINED,
+    draw_confusion_matrix,
+    per_class_table,
+    summary_table,
+)
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.segmentation.transforms import EvalTransform
 from mnv2_dense.structures import (
@@ -31,6 +36,9 @@ from mnv2_dense.structures import (
     SegmentationBatch,
     SegmentationSample,
 )
+
+PICTURE_SCORES = "picture_scores.csv"
+"""The mIoU of every picture by itself."""
 
 
 class SegmentationColumn(Column):
@@ -60,7 +68,19 @@ class SegmentationColumn(Column):
             for name, row in zip(self.names, scores.confusion_matrix.tolist(), strict=True):
                 writer.writerow([name, *row])
         Image.fromarray(draw_confusion_matrix(scores)).save(picture)
-        return [table, picture]
+        return [table, picture, *self._write_pictures(out / PICTURE_SCORES)]
+
+    def _write_pictures(self, path: Path) -> list[Path]:
+        """Writes the score of every picture, where they were kept."""
+        kept = self.task.picture_scores
+        if kept is None:
+            return []
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(["picture", "mIoU"])
+            for name, score in sorted(kept.scores.items()):
+                writer.writerow([name, "" if score == UNDEFINED else score])
+        return [path]
 
     @override
     def draw_pair(self, index: SegmentationIndex, position: int) -> tuple[str, Picture]:

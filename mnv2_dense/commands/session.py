@@ -7,8 +7,9 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from mnv2_dense.builders import Index, read_split
-from mnv2_dense.config.schema import Config
+from mnv2_dense.builders import Index
+from mnv2_dense.builders.any_task import AnyIndex, read_split, splits_of
+from mnv2_dense.config.schema import AnyConfig, Config, columns_of
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.errors import UserError
 from mnv2_dense.shapes.dataset import generate
@@ -39,7 +40,7 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 
-def ensure_data(config: Config) -> None:
+def ensure_data(config: AnyConfig) -> None:
     """Draws the built-in data set, if the config asks for it and it is not there yet.
 
     One of several processes draws; the others wait until it is there.
@@ -47,14 +48,15 @@ def ensure_data(config: Config) -> None:
     Raises:
         UserError: It cannot be drawn, or does not come.
     """
-    root = Path(config.data.root)
-    if config.data.generate != "shapes" or root.exists():
-        return
-    if rank_zero_only.rank == 0:  # pyrefly: ignore[missing-attribute]
-        say(f"drawing the built-in data set into {root}")
-        generate(root)
-    else:
-        _wait_for(root)
+    for column in columns_of(config):
+        root = Path(column.data.root)
+        if column.data.generate != "shapes" or root.exists():
+            continue
+        if rank_zero_only.rank == 0:  # pyrefly: ignore[missing-attribute]
+            say(f"drawing the built-in data set into {root}")
+            generate(root)
+        else:
+            _wait_for(root)
 
 
 def _wait_for(root: Path) -> None:
@@ -71,8 +73,15 @@ def _wait_for(root: Path) -> None:
 
 def read_data(config: Config, split: str) -> Index:
     """A split of the config's data, with its bad boxes said."""
+    (index,) = splits_of(read_any_data(config, split))
+    return index
+
+
+def read_any_data(config: AnyConfig, split: str) -> AnyIndex:
+    """The same of a config that may be a joint network's, with two data sets."""
     index = read_split(config, split)
-    if isinstance(index, DetectionIndex):
-        for message in filter(None, (*index.notes, index.box_report.message())):
-            say(message)
+    for each in splits_of(index):
+        if isinstance(each, DetectionIndex):
+            for message in filter(None, (*each.notes, each.box_report.message())):
+                say(message)
     return index

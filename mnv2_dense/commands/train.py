@@ -8,31 +8,26 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch._dynamo.exc import BackendCompilerFailed
 
-from mnv2_dense.builders import build_data, build_task, settle_classes
-from mnv2_dense.builders.opening import check_same_categories, stored_config
+from mnv2_dense.builders.any_task import AnyData, build_data, build_task, settle_classes
+from mnv2_dense.builders.opening import stored_any_config
 from mnv2_dense.builders.trainer import build_trainer, prepare_process
 from mnv2_dense.commands.beginning import begin
-from mnv2_dense.commands.checks import (
-    check_batch,
-    check_machine,
-    check_masks,
-    check_network,
-    check_shares,
-)
+from mnv2_dense.commands.checks import check_machine, check_network, check_sets
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
 from mnv2_dense.commands.evaluate import report
 from mnv2_dense.commands.fitting import fit, tell_lost_loader
+from mnv2_dense.commands.report import report_training
 from mnv2_dense.commands.resuming import Resumed, find_checkpoint
 from mnv2_dense.commands.same_run import check_resumable, describe_run
-from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_data, say
+from mnv2_dense.commands.session import ensure_data, quiet_lightning, read_any_data, say
 from mnv2_dense.commands.trial import try_once
-from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_config, to_yaml
-from mnv2_dense.config.schema import Config
+from mnv2_dense.config.loader import CONFIG_SUFFIXES, load_any_config, to_yaml
+from mnv2_dense.config.schema import AnyConfig, JointConfig
+from mnv2_dense.config.sections import Data
 from mnv2_dense.errors import UserError
 from mnv2_dense.shapes.dataset import generate
 from mnv2_dense.training.bad_images import unmeasured
-from mnv2_dense.training.datamodule import DataModule
 from mnv2_dense.training.last import RunInterrupted
 from mnv2_dense.training.runs import (
     checkpoint_folder,
@@ -86,28 +81,25 @@ def train(
 
 def _open(
     source: Path, overrides: Sequence[str], weights: Path | None, resume: str | None
-) -> tuple[Config, Path | None]:
+) -> tuple[AnyConfig, Path | None]:
     """The config, and the checkpoint whose weights the network begins with."""
     if weights is not None and resume is not None:
         raise UserError("--weights begins a run and --resume goes on with one; give one of them")
     if source.suffix in CONFIG_SUFFIXES:
-        return load_config(source, overrides), weights
+        return load_any_config(source, overrides), weights
     if weights is not None or resume is not None:
         raise UserError(
             f"{source} is a checkpoint and has its own weights; give a config with --weights or "
             "--resume"
         )
-    return stored_config(source, overrides), source
+    return stored_any_config(source, overrides), source
 
 
 def _train(
-    config: Config, resumed: Resumed | None, weights: Path | None, accept_changes: bool
+    config: AnyConfig, resumed: Resumed | None, weights: Path | None, accept_changes: bool
 ) -> None:
-    train_index, val_index = read_data(config, "train"), read_data(config, "val")
-    check_same_categories(train_index.categories, val_index.categories, "train and val")
-    check_masks(train_index, val_index, config)
-    check_batch(config, len(train_index))
-    check_shares(config, len(val_index))
+    train_index, val_index = read_any_data(config, "train"), read_any_data(config, "val")
+    check_sets(config, train_index, val_index)
     task = build_task(config, train_index.categories)
     task.card.update(describe_run(config, train_index, val_index))
     begin(task, config, weights, resumed=resumed is not None)
@@ -126,9 +118,11 @@ def _train(
     column = column_of(config, task, train_index.categories)
     # Rank 0 knows the run's folder, see `create_run`.
     _evaluate_best(trainer, column, data, trainer.strategy.broadcast(best))
+    if config.training.report and trainer.is_global_zero:
+        report_training(Path(trainer.default_root_dir))
 
 
-def _open_run(config: Config, checkpoint: Path | None) -> Path:
+def _open_run(config: AnyConfig, checkpoint: Path | None) -> Path:
     """The run's folder with its config and environment; a resumed run keeps its own."""
     old = None if checkpoint is None else run_of(checkpoint)
     run = old or create_run(Path(config.training.output), config.name)
@@ -139,7 +133,7 @@ def _open_run(config: Config, checkpoint: Path | None) -> Path:
     return run
 
 
-def _evaluate_best(trainer: pl.Trainer, column: Column, data: DataModule, best: Path) -> None:
+def _evaluate_best(trainer: pl.Trainer, column: Column, data: AnyData, best: Path) -> None:
     """Measures the best checkpoint, and writes and prints what it reaches."""
     column.task.keep_results = True
     trainer.loggers = []  # the best epoch's scores are not the last epoch's
@@ -153,14 +147,27 @@ def _evaluate_best(trainer: pl.Trainer, column: Column, data: DataModule, best: 
         report(column, out, checkpoint=best, left_out=unmeasured(trainer))
 
 
-def _dry_run(config: Config, weights: Path | None) -> None:
+def _dry_run(config: AnyConfig, weights: Path | None) -> None:
     """One training and one validation batch; data that would be generated are drawn aside."""
-    if config.data.generate is None or Path(config.data.root).exists():
-        try_once(settle_classes(config, say), weights)
-        return
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "shapes"
-        images = max(config.data.batch_size, config.data.val_batch_size)
-        generate(root, train_images=images, val_images=images)
-        data = config.data.model_copy(update={"root": str(root)})
-        try_once(settle_classes(config.model_copy(update={"data": data}), say), weights)
+        try_once(settle_classes(_draw_aside(config, Path(folder)), say), weights)
+
+
+def _draw_aside(config: AnyConfig, folder: Path) -> AnyConfig:
+    """The config with built-in data that are not there yet drawn into a folder."""
+    if not isinstance(config, JointConfig):
+        return config.model_copy(update={"data": _draw_data(config.data, folder / "shapes")})
+    parts = {"detection": config.detection, "segmentation": config.segmentation}
+    drawn = {
+        name: part.model_copy(update={"data": _draw_data(part.data, folder / name)})
+        for name, part in parts.items()
+    }
+    return config.model_copy(update=drawn)
+
+
+def _draw_data(data: Data, root: Path) -> Data:
+    if data.generate is None or Path(data.root).exists():
+        return data
+    images = max(data.batch_size, data.val_batch_size)
+    generate(root, train_images=images, val_images=images)
+    return data.model_copy(update={"root": str(root)})

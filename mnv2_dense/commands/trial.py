@@ -11,16 +11,15 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from mnv2_dense.backbone.backbone import Backbone
-from mnv2_dense.builders import Task, build_data, build_task
-from mnv2_dense.builders.opening import check_same_categories
+from mnv2_dense.builders.any_task import AnyTask, build_data, build_task
 from mnv2_dense.builders.parts import input_size
 from mnv2_dense.builders.trainer import trainer_options
 from mnv2_dense.commands.beginning import begin
-from mnv2_dense.commands.checks import check_batch, check_masks
+from mnv2_dense.commands.checks import check_sets
 from mnv2_dense.commands.column import Column
 from mnv2_dense.commands.columns import column_of
-from mnv2_dense.commands.session import read_data, say
-from mnv2_dense.config.schema import Config
+from mnv2_dense.commands.session import read_any_data, say
+from mnv2_dense.config.schema import AnyConfig, columns_of
 from mnv2_dense.ops.count import count_layers, sum_layers
 from mnv2_dense.training.bad_images import BadImages
 from mnv2_dense.training.norms import FreezeNorms
@@ -73,17 +72,15 @@ class StepReport(Callback):
         say(f"{name} batch   images {shape} {batch.images.dtype}, {what}, {elapsed:.2f} s")
 
 
-def try_once(config: Config, weights: Path | None = None) -> None:
+def try_once(config: AnyConfig, weights: Path | None = None) -> None:
     """Runs one batch of each kind through the real trainer, and prints what came out.
 
     Args:
         config: What to try.
         weights: See `begin`.
     """
-    train_index, val_index = read_data(config, "train"), read_data(config, "val")
-    check_same_categories(train_index.categories, val_index.categories, "train and val")
-    check_masks(train_index, val_index, config)
-    check_batch(config, len(train_index))
+    train_index, val_index = read_any_data(config, "train"), read_any_data(config, "val")
+    check_sets(config, train_index, val_index)
     task = build_task(config, train_index.categories)
     begin(task, config, weights)
     column = column_of(config, task, train_index.categories)
@@ -94,7 +91,7 @@ def try_once(config: Config, weights: Path | None = None) -> None:
     frozen = [FreezeNorms(1)] if training.freeze_norm_epochs >= training.epochs else []
     trainer = pl.Trainer(
         **trainer_options(config),
-        fast_dev_run=1,
+        fast_dev_run=len(columns_of(config)),
         enable_progress_bar=False,
         gradient_clip_val=training.gradient_clip_norm,
         callbacks=[StepReport(column), BadImages(), *frozen],
@@ -103,7 +100,7 @@ def try_once(config: Config, weights: Path | None = None) -> None:
     say(f"memory           {_memory(task):.2f} GiB at most; nothing was written")
 
 
-def _describe_network(config: Config, task: Task) -> None:
+def _describe_network(config: AnyConfig, task: AnyTask) -> None:
     size, backbone = input_size(config), task.network.backbone
     assert isinstance(backbone, Backbone)
     counted = sum_layers(count_layers(task.network, size))
@@ -113,7 +110,7 @@ def _describe_network(config: Config, task: Task) -> None:
     say(f"taps             {', '.join(taps)}")
 
 
-def _memory(task: Task) -> float:
+def _memory(task: AnyTask) -> float:
     """Peak memory in GiB: of the device where that is a GPU, else of this process."""
     if task.device.type == "cuda":
         return torch.cuda.max_memory_allocated(task.device) / 2**30

@@ -147,7 +147,7 @@ class Anchors(Section):
     scales: Annotated[tuple[Scale, ...], Field(min_length=1)] | None = None
     """Anchor scale of every level (taps, then extra ones), finest first, as a share of the shorter
     input side; null spaces them evenly from `min_scale` to `max_scale`. A tap more is a level
-    more: evenly spaced, the finest still gets `min_scale`. `tools/fit_anchors.py` proposes them
+    more: evenly spaced, the finest still gets `min_scale`. `mnv2-dense fit_anchors` proposes them
     for a data set."""
     min_scale: Scale = 0.2
     """Anchor scale of the first level, unless `scales` is given."""

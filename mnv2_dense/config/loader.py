@@ -16,7 +16,14 @@ from mnv2_dense.config.document import DocumentError, read_document, write_value
 from mnv2_dense.config.documentation import describe, key_texts
 from mnv2_dense.config.fields import sections
 from mnv2_dense.config.overrides import OverrideError, check_path, read_value, split_override
-from mnv2_dense.config.schema import CONFIGS, Config, DetectionConfig, SegmentationConfig
+from mnv2_dense.config.schema import (
+    RUNS,
+    AnyConfig,
+    Config,
+    DetectionConfig,
+    JointConfig,
+    SegmentationConfig,
+)
 from mnv2_dense.config.sections import Section
 from mnv2_dense.config.stored import copy_mapping
 from mnv2_dense.errors import UserError
@@ -33,10 +40,24 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Of two overrides of one key the later holds.
 
     Raises:
-        UserError: The file cannot be read, or a key or value is not allowed. The message
-            begins with the file's name and names every mistake.
+        UserError: The file cannot be read, it is of a joint network, or a key or value is not
+            allowed. The message begins with the file's name and names every mistake.
     """
+    return _of_one_column(load_any_config(path, overrides), str(path))
+
+
+def load_any_config(path: Path, overrides: Sequence[str] = ()) -> AnyConfig:
+    """The same where a joint network's config will do, too."""
     return _with_overrides(_read(path), overrides)
+
+
+def _of_one_column(config: AnyConfig, name: str) -> Config:
+    if isinstance(config, JointConfig):
+        raise UserError(
+            f"{name}: of task joint, and this takes a detector or a segmenter alone; joint "
+            "networks are for train, evaluate, predict, summary and `benchmark joint`"
+        )
+    return config
 
 
 def check_file(source: Path, overrides: Sequence[str]) -> None:
@@ -48,10 +69,10 @@ def check_file(source: Path, overrides: Sequence[str]) -> None:
         UserError: See `load_config`.
     """
     if source.suffix in CONFIG_SUFFIXES:
-        load_config(source, overrides)
+        load_any_config(source, overrides)
 
 
-def _with_overrides(given: Given, overrides: Sequence[str]) -> Config:
+def _with_overrides(given: Given, overrides: Sequence[str]) -> AnyConfig:
     # The task says which keys exist, so it is settled before any other key is looked at.
     tasks = [text.partition("=")[2] for text in overrides if text.startswith("task=")]
     model = _model(given, tasks[-1] if tasks else given.values.get("task", "detection"))
@@ -81,8 +102,15 @@ def parse_config(
         name: Where it comes from, for messages.
 
     Raises:
-        UserError: A key or value is not allowed.
+        UserError: A key or value is not allowed, or it is of a joint network.
     """
+    return _of_one_column(parse_any_config(mapping, overrides, name=name), name)
+
+
+def parse_any_config(
+    mapping: Mapping[str, object], overrides: Sequence[str] = (), *, name: str = "stored config"
+) -> AnyConfig:
+    """The same where a joint network's config will do, too."""
     if not isinstance(mapping, Mapping):
         raise UserError(f"{name}: not a config, but {type(mapping).__name__}")
     return _with_overrides(Given(name, copy_mapping(mapping, name)), overrides)
@@ -109,8 +137,8 @@ def to_yaml(config: Section) -> str:
 
 def schema_json() -> str:
     """Returns the JSON Schema of a config file, of whatever task."""
-    schema = TypeAdapter(Config).json_schema()
-    describe(schema, [*CONFIGS.values()])
+    schema = TypeAdapter(AnyConfig).json_schema()
+    describe(schema, [*RUNS.values()])
     return json.dumps(schema, indent=2)
 
 
@@ -146,16 +174,18 @@ def _place(path: Path, line: int | None) -> str:
     return str(path) if line is None else f"{path}:{line}"
 
 
-def _model(given: Given, task: object) -> type[DetectionConfig] | type[SegmentationConfig]:
-    if isinstance(task, str) and task in CONFIGS:
-        return CONFIGS[task]
+def _model(
+    given: Given, task: object
+) -> type[DetectionConfig] | type[SegmentationConfig] | type[JointConfig]:
+    if isinstance(task, str) and task in RUNS:
+        return RUNS[task]
     stored = given.values.get("task") == task
     place = (
         given.origins.get(("task",), given.name)
         if stored
         else f"{given.name}: override task={quote(str(task))}"
     )
-    raise UserError(f"{place}: task cannot be {quote(repr(task))}; allowed: {', '.join(CONFIGS)}")
+    raise UserError(f"{place}: task cannot be {quote(repr(task))}; allowed: {', '.join(RUNS)}")
 
 
 def _section_lines(section: Section, indent: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The sections that every task shares: keys, defaults and their meaning.
 
 The string under a key is its documentation; `--print-schema` shows it. A file has three
-levels only: file, section, key.
+levels only: file, section, key; that of a joint network has the columns' sections one level lower.
 """
 
 from collections.abc import Mapping
@@ -280,5 +280,7 @@ class Training(Section):
     """Evaluations without a better score before the run stops; null never stops early."""
     log_every: Count = 50
     """Steps between logged values."""
+    report: bool = True
+    """Write `report.html` into the run's folder at its end (mnv2-dense report does it later)."""
     output: str = "runs"
     """Folder that holds the run folders, OUTPUT/NAME/DATE-TIME."""

@@ -40,19 +40,29 @@ def draw_detections(
     detections: Found,
     names: Sequence[str],
     score_threshold: float = 0.0,
+    weight: float = 1.0,
 ) -> Picture:
-    """A copy of image [H, W, 3] with the boxes that reach the threshold, named and scored."""
+    """A copy of image [H, W, 3] with the boxes that reach the threshold, named and scored.
+
+    Lines and letters are `weight` times as large as usual.
+    """
     kept = np.asarray(detections.scores) >= score_threshold
     labels = np.asarray(detections.labels)[kept].tolist()
     scores = np.asarray(detections.scores)[kept].tolist()
     captions = [f"{names[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
-    return _draw(image, np.asarray(detections.boxes)[kept], labels, captions)
+    return _draw(image, np.asarray(detections.boxes)[kept], labels, captions, weight)
 
 
-def draw_targets(image: Picture, targets: BoxTargets, names: Sequence[str]) -> Picture:
-    """A copy of image [H, W, 3] with the ground truth boxes, named."""
+def draw_targets(
+    image: Picture, targets: BoxTargets, names: Sequence[str], weight: float = 1.0
+) -> Picture:
+    """A copy of image [H, W, 3] with the ground truth boxes, named.
+
+    Lines and letters are `weight` times as large as usual.
+    """
     labels = targets.labels.tolist()
-    return _draw(image, np.asarray(targets.boxes), labels, [names[label] for label in labels])
+    captions = [names[label] for label in labels]
+    return _draw(image, np.asarray(targets.boxes), labels, captions, weight)
 
 
 def label_color(label: int) -> tuple[int, int, int]:
@@ -62,14 +72,19 @@ def label_color(label: int) -> tuple[int, int, int]:
 
 
 def _draw(
-    image: Picture, boxes: NDArray[np.float32], labels: Sequence[int], captions: Sequence[str]
+    image: Picture,
+    boxes: NDArray[np.float32],
+    labels: Sequence[int],
+    captions: Sequence[str],
+    weight: float,
 ) -> Picture:
     """Boxes and captions, the first of them on top."""
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
     height, width = image.shape[:2]
-    line = max(1, round(max(height, width) / 320))
-    font = ImageFont.load_default(max(_SMALLEST_TEXT, max(height, width) // _ROWS_PER_LETTER))
+    line = max(1, round(weight * max(height, width) / 320))
+    letters = max(_SMALLEST_TEXT, max(height, width) // _ROWS_PER_LETTER)
+    font = ImageFont.load_default(round(weight * letters))
     inside = boxes.clip(0, [width - 1, height - 1] * 2).tolist()
     marked = list(zip(inside, map(label_color, labels), captions, strict=True))[::-1]
     for box, color, _ in marked:

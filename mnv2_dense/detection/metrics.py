@@ -17,6 +17,7 @@ from mnv2_dense.coco_evaluation.evaluation import Backend
 from mnv2_dense.coco_evaluation.instances import ground_truth_of
 from mnv2_dense.coco_evaluation.records import GroundTruth, Results
 from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate
+from mnv2_dense.error_analysis import ErrorAnalysis, analyze_errors
 from mnv2_dense.structures import Category, Detections
 
 
@@ -93,12 +94,17 @@ class CocoDetectionMetric(Metric):
         Raises:
             UserError: the ground truth cannot be read, or lacks an image that was seen.
         """
-        if self._ground_truth is None:
-            content = self.read_ground_truth()
-            known = isinstance(content, GroundTruth)
-            self._ground_truth = content if known else ground_truth_of(content)
         image_ids = self._joined("image_ids").tolist()
-        return evaluate(self._ground_truth, self.results(), image_ids, backend=self.backend)
+        return evaluate(self._truth(), self.results(), image_ids, backend=self.backend)
+
+    def analyze(self) -> ErrorAnalysis:
+        """Where AP is lost over the images seen by this process; within `sync_context()`, by all.
+
+        Raises:
+            UserError: See `compute`.
+        """
+        image_ids = self._joined("image_ids").tolist()
+        return analyze_errors(self._truth(), self.results(), image_ids=image_ids)
 
     def results(self) -> Results:
         """COCO results of the images seen by this process; within `sync_context()`, by all."""
@@ -124,6 +130,14 @@ class CocoDetectionMetric(Metric):
             if isinstance(getattr(self, name), list) and not getattr(self, name):
                 getattr(self, name).append(empty)
         super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
+
+    def _truth(self) -> GroundTruth:
+        """What is measured against, read once."""
+        if self._ground_truth is None:
+            content = self.read_ground_truth()
+            known = isinstance(content, GroundTruth)
+            self._ground_truth = content if known else ground_truth_of(content)
+        return self._ground_truth
 
     def _joined(self, name: str) -> Tensor:
         state = getattr(self, name)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mnv2_dense.backbone.backbone import Backbone
 from mnv2_dense.detection.anchors import AnchorGenerator
-from mnv2_dense.detection.head import SSDHead
+from mnv2_dense.detection.head import HeadOutputs, SSDHead
 from mnv2_dense.structures import ImageSize
 
 
@@ -49,7 +49,13 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> DetectorOutputs:
         """Predictions for images [B, 3, H, W] (normalised RGB)."""
-        outputs = self.head(self.backbone(images))
-        size = ImageSize(*images.shape[-2:])
-        anchors = self.anchor_generator(outputs.feature_sizes, size, images.device)
-        return DetectorOutputs(outputs.class_logits, outputs.box_deltas, anchors)
+        return add_anchors(self.head(self.backbone(images)), images, self.anchor_generator)
+
+
+def add_anchors(
+    outputs: HeadOutputs, images: Tensor, anchor_generator: AnchorGenerator
+) -> DetectorOutputs:
+    """A head's predictions for images [B, 3, H, W], with the anchors they refer to."""
+    size = ImageSize(*images.shape[-2:])
+    anchors = anchor_generator(outputs.feature_sizes, size, images.device)
+    return DetectorOutputs(outputs.class_logits, outputs.box_deltas, anchors)

@@ -9,6 +9,7 @@ from mnv2_dense.coco_evaluation.records import Results
 from mnv2_dense.detection.decode import Decoder
 from mnv2_dense.detection.loss import LossTerms, SSDLoss
 from mnv2_dense.detection.metrics import CocoDetectionMetric
+from mnv2_dense.error_analysis import ErrorAnalysis
 from mnv2_dense.structures import DetectionBatch, Detections, ImageSize
 from mnv2_dense.training.task import DenseTask
 
@@ -25,6 +26,7 @@ class DetectionTask(DenseTask):
     """
 
     score = "val/mAP"
+    metric: CocoDetectionMetric | None
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class DetectionTask(DenseTask):
         self.loss = loss
         self.decoder = decoder
         self.results: Results | None = None
+        self.errors: ErrorAnalysis | None = None
 
     def losses(self, batch: DetectionBatch) -> LossTerms:
         """Classification and localisation loss of a batch."""
@@ -57,10 +60,11 @@ class DetectionTask(DenseTask):
 
     @override
     def keep(self) -> None:
-        """Keeps the detections of all processes, if `keep_results` says so."""
+        """Keeps the detections of all processes and their errors, if `keep_results` says so."""
         if self.keep_results and isinstance(self.metric, CocoDetectionMetric):
             with self.metric.sync_context():
                 self.results = self.metric.results()
+                self.errors = self.metric.analyze()
 
     def predict_step(self, batch: DetectionBatch, _index: int) -> list[Detections]:
         """Detections of a batch, in pixels of the original images."""

@@ -39,7 +39,7 @@ def load(
     """Opens a checkpoint or an exported model, to show pictures to it.
 
     Args:
-        path: A checkpoint of a run, or what `tools/export.py` wrote: `.onnx`, `.xml` (OpenVINO),
+        path: A checkpoint of a run, or what `mnv2-dense export` wrote: `.onnx`, `.xml` (OpenVINO),
             `.tflite` or `.pt2` (torch.export).
         engine: `onnx` (ONNX Runtime), `openvino`, `litert`, `torch_export` or `torch`; by default
             the best one for the file that is installed. For the first two a checkpoint is

@@ -18,7 +18,7 @@ from mnv2_dense.ops.texts import list_first
 from mnv2_dense.structures import Category
 
 HOW_TO_GET_COCO = (
-    "To get COCO, run tools/download_data.py coco, or download train2017.zip, val2017.zip and "
+    "To get COCO, run mnv2-dense download_data coco, or download train2017.zip, val2017.zip and "
     "annotations_trainval2017.zip from images.cocodataset.org and unpack them into one folder "
     "(data.root), so that it holds train2017/, val2017/ and annotations/instances_train2017.json, "
     "annotations/instances_val2017.json"

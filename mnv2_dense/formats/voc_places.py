@@ -7,7 +7,7 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.formats.picture_files import is_picture, list_below, stem_of
 
 HOW_TO_GET_VOC = (
-    "To get Pascal VOC 2012, run tools/download_data.py voc. For data of your own, name the "
+    "To get Pascal VOC 2012, run mnv2-dense download_data voc. For data of your own, name the "
     "folders in data.train_images and data.train_annotations, and the list in data.train_list "
     "(null takes all)"
 )

@@ -59,7 +59,7 @@ def unmatched_findings(split: str, index: DetectionIndex, found: MatchedBoxes) -
         return findings
     title = f"{split}: boxes that no anchor matches at an IoU of {MATCH_THRESHOLD:g}:"
     place = percent(len(unmatched), len(found.best_ious))
-    remedy = "; tools/fit_anchors.py proposes anchors for these data"
+    remedy = "; mnv2-dense fit_anchors proposes anchors for these data"
     problem = Problem("unmatched_box", Level.NOTE, title, place, remedy)
     areas = found.sides[unmatched].prod(dim=1)
     smallest = unmatched[areas.argsort()[:SMALLEST_SHOWN]]

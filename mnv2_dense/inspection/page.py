@@ -1,15 +1,14 @@
 """An inspection's result as one HTML page that needs no network, no script and no other file."""
 
-from importlib.resources import files
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from mnv2_dense.config.document import write_value
 from mnv2_dense.formats.problems import Level
-from mnv2_dense.inspection.markup import element, page
 from mnv2_dense.inspection.page_charts import draw_histogram
 from mnv2_dense.inspection.page_problems import LEVEL_NAMES, draw_problems, icon
 from mnv2_dense.inspection.report import Report
+from mnv2_dense.pages.markup import element, page, read_style
 
 _VERDICTS = {
     Level.NOTE: ("clean", "Clean", "Nothing in this data stands in the way of training."),
@@ -46,10 +45,10 @@ def _draw(report: Report) -> str:
     ]
     footer = element(
         "footer",
-        "Written by check_data.py. Nothing in the data was changed. All places: report.json.",
+        "Written by check_data. Nothing in the data was changed. All places: report.json.",
     )
     main = element("main", _headline(report), *sections, footer)
-    style = files("mnv2_dense.inspection").joinpath("page.css").read_text(encoding="utf-8")
+    style = read_style("mnv2_dense.inspection")
     return page(f"{word}: {report.source}", style, main)
 
 

@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from mnv2_dense.inspection.markup import element, shorten
 from mnv2_dense.inspection.report import Histogram
+from mnv2_dense.pages.charts import color_class, color_key, place_text, px, shorten_count
+from mnv2_dense.pages.markup import element, shorten
 
 SHOWN_CLASSES = 100
 """Of more than twice as many classes, this many of the largest and of the smallest are shown."""
-
-COLORS = 6
-"""Splits that have a colour of their own; then they begin again."""
 
 _WIDTH, _HEIGHT = 380, 220
 _LEFT, _RIGHT, _TOP = 44, 4, 22
@@ -34,7 +32,9 @@ def _panels(histogram: Histogram) -> list[Element]:
     panels = (
         element(
             "figure",
-            element("figcaption", _key(place), element("bdi", split), f" · {sum(counts):,} in all"),
+            element(
+                "figcaption", color_key(place), element("bdi", split), f" · {sum(counts):,} in all"
+            ),
             _panel(histogram.labels, counts, place, f"{histogram.title}, {split}"),
         )
         for place, (split, counts) in enumerate(histogram.counts.items())
@@ -55,13 +55,13 @@ def _panel(labels: Sequence[str], counts: Sequence[int], place: int, name: str) 
         parts.append(_bar(left, slot, floor, count * scale, f"{label}: {count:,}", place))
         if len(labels) <= _COUNTED_BARS:
             above = floor - count * scale - 4
-            parts.append(_text(_short(count), left + slot / 2, above, class_="value"))
+            parts.append(place_text(shorten_count(count), left + slot / 2, above, class_="value"))
         if bin_ % math.ceil(len(labels) / _MOST_LABELS) == 0:
             parts.append(_label(label, left + slot / 2, floor + 15, turned))
     return element(
         "svg",
         element("title", name),
-        _text("count", _LEFT - 6, 10, class_="tick"),
+        place_text("count", _LEFT - 6, 10, class_="tick"),
         *parts,
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
         role="img",
@@ -72,31 +72,27 @@ def _panel(labels: Sequence[str], counts: Sequence[int], place: int, name: str) 
 def _bar(left: float, slot: float, floor: float, height: float, title: str, place: int) -> Element:
     """A bar, and over its whole slot what it says when it is pointed at."""
     height = max(height, 1.0) if height else 0.0
-    box = {"x": _px(left + slot * 0.1), "width": _px(slot * 0.8), "rx": 2}
+    box = {"x": px(left + slot * 0.1), "width": px(slot * 0.8), "rx": 2}
     return element(
         "g",
         element("title", title),
-        element(
-            "rect", x=_px(left), y=_TOP, width=_px(slot), height=_px(floor - _TOP), class_="hit"
-        ),
-        element("rect", y=_px(floor - height), height=_px(height), class_=_color(place), **box),
+        element("rect", x=px(left), y=_TOP, width=px(slot), height=px(floor - _TOP), class_="hit"),
+        element("rect", y=px(floor - height), height=px(height), class_=color_class(place), **box),
     )
 
 
 def _grid_line(tick: int, height: float) -> Element:
-    line = element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=_px(height), y2=_px(height))
-    return element("g", line, _text(_short(tick), _LEFT - 6, height + 3.5, class_="tick"))
+    line = element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=px(height), y2=px(height))
+    return element(
+        "g", line, place_text(shorten_count(tick), _LEFT - 6, height + 3.5, class_="tick")
+    )
 
 
 def _label(label: str, x: float, y: float, turned: bool) -> Element:
     if not turned:
-        return _text(label, x, y, class_="label")
+        return place_text(label, x, y, class_="label")
     x, y = x + 4, y - 4
-    return _text(label, x, y, class_="label turned", transform=f"rotate(-45 {_px(x)} {_px(y)})")
-
-
-def _text(text: str, x: float, y: float, **attributes: str) -> Element:
-    return element("text", text, x=_px(x), y=_px(y), **attributes)
+    return place_text(label, x, y, class_="label turned", transform=f"rotate(-45 {px(x)} {px(y)})")
 
 
 def _class_bars(histogram: Histogram) -> list[Element]:
@@ -106,7 +102,7 @@ def _class_bars(histogram: Histogram) -> list[Element]:
         key=lambda label: -sum(counts[label] for counts in histogram.counts.values()),
     )
     legend = (
-        element("li", _key(place), element("bdi", split), f" · {sum(counts):,} in all")
+        element("li", color_key(place), element("bdi", split), f" · {sum(counts):,} in all")
         for place, (split, counts) in enumerate(histogram.counts.items())
     )
     rows = [_class_row(histogram, label) for label in _ends(order)]
@@ -132,7 +128,7 @@ def _class_row(histogram: Histogram, label: int) -> Element:
     tracks = []
     for place, (split, counts) in enumerate(histogram.counts.items()):
         share = 100 * counts[label] / max(*counts, 1)
-        bar = element("rect", width=f"{share:.2f}%", height="100%", rx=2, class_=_color(place))
+        bar = element("rect", width=f"{share:.2f}%", height="100%", rx=2, class_=color_class(place))
         number = element("span", f"{counts[label]:,}", class_="number" if counts[label] else "none")
         told = element("span", f"{split}: ", class_="unseen")
         tracks.append(element("div", told, element("svg", bar, aria_hidden="true"), number))
@@ -153,16 +149,6 @@ def _numbers(histogram: Histogram) -> Element:
     return element("details", element("summary", "Numbers"), element("div", table, class_="scroll"))
 
 
-def _key(place: int) -> Element:
-    """The square of a split's colour."""
-    square = element("rect", width=12, height=12, rx=2, class_=_color(place))
-    return element("svg", square, class_="key", viewBox="0 0 12 12", aria_hidden="true")
-
-
-def _color(place: int) -> str:
-    return f"split-{place % COLORS}"
-
-
 def _ticks(most: int) -> list[int]:
     """Round numbers from 0 to at least `most`, three to six of them."""
     if most <= 0:
@@ -170,15 +156,3 @@ def _ticks(most: int) -> list[int]:
     power = 10 ** max(0, math.floor(math.log10(most / 4)) if most > 4 else 0)
     step = next(power * times for times in (1, 2, 5, 10) if power * times * 5 >= most)
     return list(range(0, most + step, step))
-
-
-def _short(count: int) -> str:
-    """`950`, `12k`, `1.2M`."""
-    for unit, size in (("M", 1_000_000), ("k", 1_000)):
-        if count >= 10 * size or (count >= size and unit == "M"):
-            return f"{count / size:.3g}{unit}"
-    return f"{count:,}"
-
-
-def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

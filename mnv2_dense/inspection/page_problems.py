@@ -1,16 +1,15 @@
 """Problems on the page: by kind, with what to do, the first places and pictures of the worst."""
 
-import io
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element
 
 from PIL import Image
 
 from mnv2_dense.formats.problems import Level, Problem, group, total
-from mnv2_dense.inspection.markup import count_of, element, shorten
 from mnv2_dense.inspection.report import Example
 from mnv2_dense.ops.texts import LISTED
+from mnv2_dense.pages.embedding import embed
+from mnv2_dense.pages.markup import count_of, element, shorten
 
 LEVEL_NAMES = {Level.NOTE: "Note", Level.PROBLEM: "Problem", Level.ERROR: "Error"}
 
@@ -159,18 +158,6 @@ def _figure(example: Example) -> Element:
     size = {"width": image.width, "height": image.height}
     return element(
         "figure",
-        element("img", src=_data_uri(image), alt=caption, **size),
+        element("img", src=embed(image), alt=caption, **size),
         element("figcaption", caption),
     )
-
-
-def _data_uri(image: Image.Image) -> str:
-    """A picture as text: JPEG or PNG, whichever is smaller."""
-    encoded = {}
-    # Full colour resolution keeps the lines of boxes sharp.
-    for name, options in (("png", {"optimize": True}), ("jpeg", {"quality": 85, "subsampling": 0})):
-        buffer = io.BytesIO()
-        image.save(buffer, name, **options)
-        encoded[name] = buffer.getvalue()
-    best = min(encoded, key=lambda name: len(encoded[name]))
-    return f"data:image/{best};base64,{b64encode(encoded[best]).decode()}"

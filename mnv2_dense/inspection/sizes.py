@@ -45,7 +45,7 @@ def _note(facts: PictureFacts, place: str, *, upright: bool) -> Problem | None:
             "pictures with an EXIF orientation that leaves their size, so whether annotations were "
             f"drawn on them as data.orientation={mode} gives them cannot be seen:"
         )
-        remedy = "; look at them with tools/show_data.py"
+        remedy = "; look at them with mnv2-dense show_data"
         return Problem("exif_unknown", Level.NOTE, title, place, remedy)
     title = f"pictures with an EXIF orientation, annotated as data.orientation={mode} gives them:"
     return Problem("exif_rotation", Level.NOTE, title, place)

@@ -87,6 +87,23 @@ def check_seal(path: Path) -> bool | None:
         return _matches(file, comment) if comment else None
 
 
+def read_seal(path: Path) -> str | None:
+    """The checksum that a checkpoint bears, which tells it from others; not compared with it.
+
+    Returns:
+        SHA-256 in hexadecimal digits, or None of a file without one.
+
+    Raises:
+        OSError: The file cannot be opened or read.
+    """
+    with path.open("rb") as file:
+        try:
+            comment = read_directory(file).comment
+        except BadArchiveError:
+            return None
+    return comment[len(SEAL) :].decode("ascii", "replace") if comment.startswith(SEAL) else None
+
+
 def _matches(file: BinaryIO, comment: bytes) -> bool:
     """Whether an archive's comment is the seal of what is before it."""
     return comment == _seal(file, os.fstat(file.fileno()).st_size - len(comment))
@@ -184,7 +201,7 @@ def _check_types(content: object, path: Path) -> dict[str, Any]:
 def _import_hint(path: Path) -> str:
     """What to do with a file that is of another program by its name, for the end of a message."""
     return (
-        "; import it first with tools/import_weights.py" if path.suffix.lower() in FOREIGN else ""
+        "; import it first with mnv2-dense import_weights" if path.suffix.lower() in FOREIGN else ""
     )
 
 

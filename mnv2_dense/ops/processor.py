@@ -1,5 +1,6 @@
-"""What the processor can do that PyTorch does not ask for."""
+"""What the processor is, and can do that PyTorch does not ask for."""
 
+import platform
 import re
 from pathlib import Path
 
@@ -18,3 +19,16 @@ def has_bf16(information: Path = Path("/proc/cpuinfo")) -> bool:
     text = information.read_text(encoding="utf-8", errors="replace")
     listed = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     return listed is not None and not _UNITS.isdisjoint(listed.group(1).split())
+
+
+def processor_name(information: Path = Path("/proc/cpuinfo")) -> str:
+    """What the processor is called.
+
+    Args:
+        information: Where Linux says it; without it the system is asked.
+    """
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -116,7 +116,7 @@ def choose_engine(path: Path, engine: str | None = None) -> str:
     if engine is not None and engine not in able:
         kind = f"a {path.suffix} file" if is_exported(path) else "a checkpoint"
         raise UserError(
-            f"{path}: {kind} is opened by {' or '.join(able)}, not by {engine}; tools/export.py "
+            f"{path}: {kind} is opened by {' or '.join(able)}, not by {engine}; mnv2-dense export "
             "writes files for the other engines out of a checkpoint"
         )
     wanted = able if engine is None else (engine,)

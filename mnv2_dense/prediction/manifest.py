@@ -79,7 +79,7 @@ def read_manifest(text: str | None, source: object) -> Manifest:
     if text is None:
         raise UserError(
             f"{source}: was not exported by mnv2_dense (it does not say what it predicts); "
-            "write it with tools/export.py"
+            "write it with mnv2-dense export"
         )
     try:
         return _parse(text)

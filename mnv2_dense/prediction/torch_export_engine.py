@@ -43,7 +43,7 @@ class TorchExportEngine(Engine):
                 program = torch.export.load(io.BytesIO(checked), extra_files=extra)
         except UnsafeProgramError as error:
             raise UserError(
-                f"{path}: refused, it is no plain file of tools/export.py: {error}"
+                f"{path}: refused, it is no plain file of mnv2-dense export: {error}"
             ) from error
         except Exception as error:  # Damaged bytes end anywhere.
             raise UserError(

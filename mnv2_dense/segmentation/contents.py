@@ -78,7 +78,7 @@ def count_classes(values: Iterable[int], ignore_index: int) -> int:
         raise UserError(
             f"the training masks hold the values {list_first(found)}: not those of classes that "
             f"count from 0 up. Were coloured masks saved as gray? Give data.num_classes=N if they "
-            "are right; tools/check_data.py names the masks"
+            "are right; mnv2-dense check_data names the masks"
         )
     return found[-1] + 1
 

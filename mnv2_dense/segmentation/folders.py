@@ -16,7 +16,7 @@ from mnv2_dense.segmentation.masks import MaskRule, size_problem
 from mnv2_dense.structures import Category
 
 HOW_TO_GET_VOC = (
-    "To get Pascal VOC 2012, run tools/download_data.py voc, or download "
+    "To get Pascal VOC 2012, run mnv2-dense download_data voc, or download "
     "VOCtrainval_11-May-2012.tar from host.robots.ox.ac.uk/pascal/VOC/voc2012 and unpack it; "
     "data.root is its folder "
     "VOCdevkit/VOC2012, which holds JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/"

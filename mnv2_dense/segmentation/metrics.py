@@ -7,13 +7,45 @@ counts pixels over batches and processes and calls it.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
 from mnv2_dense.ops.confusion import confusion_matrix
+from mnv2_dense.ops.processes import gather
 from mnv2_dense.segmentation.scoring import SegmentationScores, evaluate
 from mnv2_dense.structures import Category
+
+
+class PictureScores:
+    """The mIoU of every picture by itself, by the rule of `evaluate`.
+
+    Args:
+        classes: How many there are.
+
+    Attributes:
+        scores: By the name of the picture; -1 of one that is void altogether.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.names = [str(label) for label in range(classes)]
+        self.scores: dict[str, float] = {}
+        self._open: tuple[str, NDArray[np.int64]] | None = None
+
+    def update(self, picture: str, predicted: Tensor, reference: Tensor) -> None:
+        """Adds a part of a picture; the parts of one follow each other."""
+        counts = confusion_matrix(predicted, reference, len(self.names)).cpu().numpy()
+        if self._open is not None and self._open[0] == picture:
+            counts = counts + self._open[1]
+        self._open = picture, counts
+        self.scores[picture] = evaluate(counts, self.names).summary["mIoU"]
+
+    def gather(self) -> None:
+        """Takes in the pictures of all processes; all must call it."""
+        self._open = None
+        self.scores = {name: score for own in gather(self.scores) for name, score in own.items()}
 
 
 class SegmentationMetric(Metric):

@@ -102,12 +102,12 @@ class DataModule(LightningDataModule):
         self.seed = seed
         self.skip_bad = skip_bad
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> ResumableLoader:
         """Returns this process's training batches, shuffled anew each epoch."""
         assert self.train_dataset is not None, "this data module was built without training data"
         sampler = self._sampler(self.train_dataset, shuffle=True, pad=True)
         loader = ResumableLoader(**self._arguments(self.train_dataset, sampler, self.batch_size))
-        loader.batches_done = self._batches_done
+        loader.batches_done = self.batches_done
         return loader
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
@@ -124,7 +124,7 @@ class DataModule(LightningDataModule):
             return batch
         return batch._replace(images=distort_batch(batch.images, distortions), distortions=None)
 
-    def _batches_done(self) -> int:
+    def batches_done(self) -> int:
         """Batches of the present epoch that were trained on before it was resumed."""
         if self.trainer is None or not self.trainer.training:
             return 0

@@ -4,7 +4,8 @@ A run is OUTPUT/NAME/DATE-TIME with `config.yaml` (every key as it was used),
 `environment.json` (versions, hardware, command, commit), `checkpoints/` (best.ckpt, last.ckpt,
 previous.ckpt: the last but one), `metrics.csv` and `tensorboard/` (the log), `bad_images.txt`
 (skipped pictures, if any), `bad_steps.jsonl` (steps that were not finite, if any), `metrics.json`
-and `detections.json` (the final evaluation).
+(the final evaluation), `report.html` (the page of it all) and, of a detector, `detections.json`
+and `errors.json`.
 """
 
 import json
@@ -21,6 +22,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mnv2_dense.errors import UserError
+from mnv2_dense.ops.processor import processor_name
 from mnv2_dense.training.durable import replace_durably
 
 RUN_VARIABLE = "MNV2_DENSE_RUN"
@@ -106,6 +108,7 @@ def describe_environment() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": processor_name(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),

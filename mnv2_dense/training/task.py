@@ -10,7 +10,6 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import Metric
 
 from mnv2_dense.training.checkpoint_io import CARD
 from mnv2_dense.training.optimizer import set_options
@@ -43,6 +42,18 @@ class Scores(Protocol):
         ...
 
 
+class SetMetric(Protocol):
+    """Collects predictions over a set."""
+
+    def compute(self) -> Any:
+        """The `Scores` of what was collected, in all processes."""
+        ...
+
+    def reset(self) -> None:
+        """Begins anew."""
+        ...
+
+
 class DenseTask(pl.LightningModule, ABC):
     """Normalisation, loss, scores over a set, optimiser and checkpoint card.
 
@@ -69,7 +80,7 @@ class DenseTask(pl.LightningModule, ABC):
         self,
         network: nn.Module,
         *,
-        metric: Metric | None,
+        metric: SetMetric | None,
         mean: PerChannel,
         std: PerChannel,
         make_optimizer: Callable[[nn.Module], Optimizer],

@@ -145,7 +145,7 @@ def test_out_inside_the_folders_of_a_data_yaml(clean: DataSet, tmp_path: Path, i
 def test_the_built_in_data_are_not_drawn(tmp_path: Path) -> None:
     outcome = run_tool("check_data", CONFIG, f"data.root={tmp_path / 'new'}", "--out", tmp_path)
     assert outcome.code == 2
-    assert f"tools/make_shapes.py {tmp_path / 'new'}" in outcome.err
+    assert f"mnv2-dense make_shapes {tmp_path / 'new'}" in outcome.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -233,7 +233,7 @@ def test_voc_then_sbd(site: Site) -> None:
 def test_sbd_without_voc(site: Site) -> None:
     outcome = site.run("sbd")
     assert outcome.code == 2
-    assert "run `python tools/download_data.py voc` with the same --root before" in outcome.err
+    assert "run `mnv2-dense download_data voc` with the same --root before" in outcome.err
     assert site.server.requests == []
     assert not site.root.exists()
 

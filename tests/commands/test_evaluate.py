@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from mnv2_dense.detection.data import DetectionDataset
 from mnv2_dense.drawing import READABLE_SIDE
+from mnv2_dense.error_analysis import analyze_errors
 from mnv2_dense.shapes.label_maps import LABEL_NAMES
 from mnv2_dense.structures import DetectionSample, SampleKey
 from tests.commands.tiny import (
@@ -78,6 +79,16 @@ def test_tables_are_printed(evaluation: Path) -> None:
     assert "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0." in text
     assert "hourglass" in text
     assert f"wrote {evaluation / 'metrics.json'}" in text
+
+
+def test_where_ap_is_lost_is_written_and_printed(evaluation: Path, shapes_set: Path) -> None:
+    truth = shapes_set / "annotations" / "instances_val2017.json"
+    errors, metrics = (read_json(evaluation / name) for name in ("errors.json", "metrics.json"))
+    assert errors == analyze_errors(truth, evaluation / "detections.json").as_dict()
+    assert errors["ap50"] == pytest.approx(metrics["AP50"], abs=1e-12)
+    assert errors["images"] == metrics["images"]
+    lines = (evaluation / "stdout.txt").read_text().splitlines()
+    assert sum(line.startswith(f"AP50 {metrics['AP50']:.3f}; AP lost to") for line in lines) == 1
 
 
 def test_pycocotools_gives_the_same_numbers(
@@ -241,6 +252,7 @@ def test_a_segmenters_files_hold_every_pixel(segmenter: Path, tmp_path: Path) ->
         "evaluation.yaml",
         "confusion_matrix.csv",
         "confusion_matrix.png",
+        "picture_scores.csv",
         "pictures",
     }
     assert {path.name for path in tmp_path.iterdir()} == names

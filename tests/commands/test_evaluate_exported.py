@@ -40,11 +40,12 @@ def test_an_exported_model_gets_the_checkpoints_scores_and_files(model: Path, ru
     assert metrics["precision"] == "float32"
     assert f"{model}: " in outcome.out
     assert f" in float32, run by {metrics['engine']}" in outcome.out
-    for key in set(expected) - {"checkpoint", "per_class", "confusion_matrix"}:
+    for key in set(expected) - {"checkpoint", "checkpoint_seal", "per_class", "confusion_matrix"}:
         assert metrics[key] == pytest.approx(expected[key], abs=2e-3), key
     files = {"metrics.json", "evaluation.yaml", "pictures"}
     detects = "mAP" in metrics
-    files |= {"detections.json"} if detects else {"confusion_matrix.csv", "confusion_matrix.png"}
+    masks = {"confusion_matrix.csv", "confusion_matrix.png"}
+    files |= {"detections.json", "errors.json"} if detects else masks
     assert {path.name for path in out.iterdir()} == files
     assert len(list((out / "pictures").iterdir())) == 1
     if detects:

@@ -309,7 +309,7 @@ def test_a_classifier_with_its_own_config_opens_by_itself(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--score-threshold", "0.5"], "--score-threshold is for detectors; "),
+        (["--score-threshold", "0.5"], "--score-threshold is for detectors and joint networks; "),
         (["backbone.padin=same"], "did you mean backbone.padding?"),
         (["backbone.width_mult=0.35"], "weights of another architecture"),
         (["backbone.shortcut=none"], "was trained with backbone.shortcut=bottleneck"),
@@ -332,7 +332,7 @@ def test_only_predictions_take_a_classifier(stored_classifier: Path, shapes_set:
         outcome = run_tool("evaluate", *arguments)
         assert (outcome.code, outcome.err.count("\n")) == (2, 1)
         assert f"error: {stored_classifier}: a classifier, which has no task" in outcome.err
-        assert "tools/predict.py --weights, or give it as backbone.weights" in outcome.err
+        assert "mnv2-dense predict --weights, or give it as backbone.weights" in outcome.err
 
 
 def test_no_run_goes_on_from_a_classifier(
@@ -411,7 +411,7 @@ def test_a_failed_download_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--score-threshold", "0.5"], "--score-threshold is for detectors; "),
+        (["--score-threshold", "0.5"], "--score-threshold is for detectors and joint networks; "),
         (["--top", "0"], "--top is at least 1, not 0"),
         (["input.heigth=3"], "did you mean input.height?"),
         (

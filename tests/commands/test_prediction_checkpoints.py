@@ -184,7 +184,7 @@ def test_threads_are_those_of_pytorch_where_no_engine_has_its_own(
 
 def test_a_classifier_has_no_engines(classifier: str) -> None:
     for options in (Options(classifier, engine="torch"), Options(classifier, device="cpu")):
-        with pytest.raises(UserError, match=f" is for detectors and segmenters; {classifier} is a"):
+        with pytest.raises(UserError, match=f" segmenters and joint networks; {classifier} is a"):
             open_weights(options)
 
 

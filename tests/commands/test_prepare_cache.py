@@ -35,7 +35,7 @@ def prepare(data: Path, out: Path, *arguments: object) -> Outcome:
 
 def overrides_printed(outcome: Outcome) -> list[str]:
     words = shlex.split(outcome.out.splitlines()[-1])
-    assert words[:2] == ["python", "tools/train.py"]
+    assert words[:2] == ["mnv2-dense", "train"]
     return words[3:]
 
 

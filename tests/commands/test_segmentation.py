@@ -14,6 +14,7 @@ from mnv2_dense.commands.segmentation import SegmentationColumn
 from mnv2_dense.drawing import GAP, READABLE_SIDE, class_palette
 from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.masks import MaskRule
+from mnv2_dense.segmentation.metrics import PictureScores
 from mnv2_dense.segmentation.scoring import evaluate
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.shapes.label_maps import LABEL_NAMES
@@ -156,7 +157,10 @@ def test_a_score_threshold_is_for_detectors(weights: Path, tmp_path: Path) -> No
     Image.fromarray(noise(4, 4)).save(tmp_path / "a.png")
     outcome = predict(weights, tmp_path / "out", tmp_path / "a.png", "--score-threshold", 0.5)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert f"--score-threshold is for detectors; {weights} is a segmenter" in outcome.err
+    assert (
+        f"--score-threshold is for detectors and joint networks; {weights} is a segmenter"
+        in outcome.err
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -176,8 +180,16 @@ def test_earlier_results_are_no_sources(weights: Path, tmp_path: Path) -> None:
 
 def test_a_tables_cells_survive_any_name(tmp_path: Path) -> None:
     scores = evaluate(np.array([[5, 1], [2, 3]]), [category.name for category in CATEGORIES])
-    paths = column(scores=scores).write_results(tmp_path)
-    assert [path.name for path in paths] == ["confusion_matrix.csv", "confusion_matrix.png"]
+    kept = PictureScores(2)
+    kept.scores = {'b, "2"': 0.25, "a": 1.0, "void": -1.0}
+    paths = column(scores=scores, picture_scores=kept).write_results(tmp_path)
+    names = ["confusion_matrix.csv", "confusion_matrix.png", "picture_scores.csv"]
+    assert [path.name for path in paths] == names
+    with paths[2].open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["picture", "mIoU"], ["a", "1.0"], ['b, "2"', "0.25"], ["void", ""]]
+    paths = column(scores=scores, picture_scores=None).write_results(tmp_path)
+    assert [path.name for path in paths] == names[:2]
     with paths[0].open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [

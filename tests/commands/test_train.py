@@ -67,7 +67,7 @@ def interrupt_at_sample(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 def test_a_run_keeps_its_config_environment_and_logs(trained_run: Path, shapes_set: Path) -> None:
-    overrides = tiny_overrides(shapes_set, trained_run.parents[1])
+    overrides = [*tiny_overrides(shapes_set, trained_run.parents[1]), "training.report=true"]
     assert load_config(trained_run / "config.yaml") == load_config(CONFIG, overrides)
     environment = read_json(trained_run / "environment.json")
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
@@ -418,7 +418,7 @@ def test_a_resumed_run_keeps_a_better_best(shapes_set: Path, tmp_path: Path, mov
 
 def test_a_segmenters_run_keeps_all_of_it(segmentation_run: Path, shapes_set: Path) -> None:
     overrides = segmentation_overrides(shapes_set, segmentation_run.parents[1])
-    expected = load_config(SEGMENTATION_CONFIG, overrides)
+    expected = load_config(SEGMENTATION_CONFIG, [*overrides, "training.report=true"])
     assert load_config(segmentation_run / "config.yaml") == expected
     rows = read_log(segmentation_run)
     for key in ("train/loss", "train/cross_entropy"):

@@ -1,11 +1,10 @@
 """The smallest data, network and run with which the commands can be checked."""
 
-import importlib.util
 import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -36,6 +35,7 @@ RUN = (
     "training.validate_every=1",
     "training.accelerator=cpu",
     "training.log_every=1",
+    "training.report=false",
 )
 NETWORK = (*RUN, "head.width_mult=0.1", f"input.height={SIZE}", f"input.width={SIZE}")
 SEGMENTATION_NETWORK = (
@@ -75,20 +75,13 @@ class Outcome(NamedTuple):
         return self
 
 
-@cache
 def load_tool(name: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(
-        f"tool_{name}", ROOT / "tools" / f"{name}.py"
-    )
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    """What `tools/NAME.py` and `mnv2-dense NAME` run."""
+    return import_module(f"mnv2_dense.command_line.{name}")
 
 
 def run_tool(name: str, *arguments: object) -> Outcome:
-    """Runs `tools/NAME.py` in this process, as its command line would."""
+    """Runs a command in this process, as its command line would."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         try:

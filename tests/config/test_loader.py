@@ -156,7 +156,7 @@ def test_configs_are_frozen(file: Path) -> None:
         ),
         (
             "task: segmentaton\n",
-            "config.yaml:1: task cannot be 'segmentaton'; allowed: detection, segmentation",
+            "config.yaml:1: task cannot be 'segmentaton'; allowed: detection, segmentation, joint",
         ),
         ("", "config.yaml: not a config; it must hold sections of `key: value` lines"),
         ("- 1\n", "config.yaml: not a config; it must hold sections of `key: value` lines"),
@@ -192,7 +192,7 @@ def test_mistakes_in_an_override(file: Path, override: str, message: str) -> Non
 
 def test_an_unknown_task_in_an_override_is_refused(file: Path) -> None:
     assert refusal(file, "name: a\n", "task=x") == (
-        "config.yaml: override task=x: task cannot be 'x'; allowed: detection, segmentation"
+        "config.yaml: override task=x: task cannot be 'x'; allowed: detection, segmentation, joint"
     )
 
 

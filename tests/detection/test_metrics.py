@@ -15,6 +15,7 @@ from mnv2_dense.coco_evaluation.files import read_ground_truth
 from mnv2_dense.coco_evaluation.records import records_of
 from mnv2_dense.detection.metrics import CocoDetectionMetric
 from mnv2_dense.detection.scoring import DetectionScores, coco_results, evaluate
+from mnv2_dense.error_analysis import analyze_errors
 from mnv2_dense.errors import UserError
 from mnv2_dense.structures import Detections
 from tests.detection.scenes import CATEGORIES, FOUND, TRUTH, result
@@ -97,6 +98,16 @@ def test_forward_scores_the_batch_and_keeps_it(annotation_file: Path) -> None:
     assert metric.compute() == measure(annotation_file, [6, 1])
 
 
+def test_errors_are_of_the_images_that_were_seen(annotation_file: Path) -> None:
+    metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
+    for image_id in (6, 1, 6):
+        metric.update([image_id], [FOUND[image_id]])
+    errors = metric.analyze()
+    assert errors == analyze_errors(annotation_file, metric.results(), image_ids=[1, 6])
+    assert errors.images == 2
+    assert errors.ap50 == pytest.approx(metric.compute().summary["AP50"], abs=1e-12)
+
+
 def test_states_are_exact_and_hold_no_graph(annotation_file: Path) -> None:
     metric = CocoDetectionMetric(partial(read_ground_truth, annotation_file), CATEGORIES)
     metric.half()  # as half-precision training does to every module
@@ -169,8 +180,8 @@ def _measure_a_share(rank: int, folder: str) -> None:
         scores = metric.compute().as_dict()
         own = records_of(metric.results())
         with metric.sync_context():
-            gathered = records_of(metric.results())
-        answer = {"scores": scores, "own": own, "gathered": gathered}
+            gathered, errors = records_of(metric.results()), metric.analyze().as_dict()
+        answer = {"scores": scores, "own": own, "gathered": gathered, "errors": errors}
         (Path(folder) / f"{number}-{rank}.json").write_text(json.dumps(answer))
         metric.reset()
     torch.distributed.destroy_process_group()
@@ -186,8 +197,10 @@ def test_two_processes_equal_one(annotation_file: Path, monkeypatch: pytest.Monk
         images = list(dict.fromkeys([*shares[0], *shares[1]]))
         expected = measure(annotation_file, images).as_dict()
         everything = records_of(coco_results(images, [FOUND[i] for i in images], CATEGORIES))
+        errors = analyze_errors(annotation_file, everything, image_ids=images)
         for rank, share in enumerate(shares):
             answer = json.loads((folder / f"{number}-{rank}.json").read_text())
             assert answer["scores"] == expected
             assert answer["gathered"] == everything
+            assert answer["errors"] == errors.as_dict()
             assert {r["image_id"] for r in answer["own"]} <= set(share)

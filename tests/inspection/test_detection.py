@@ -122,7 +122,7 @@ def test_the_way_to_coco_is_not_told_of_other_data(clean: DataSet) -> None:
     assert "COCO" not in found.remedy
     (clean.root / "train").rename(clean.root / "train2017")
     (found,) = inspect(clean, train_images="train2017").problems
-    assert "tools/download_data.py coco" in found.remedy
+    assert "mnv2-dense download_data coco" in found.remedy
 
 
 def test_a_folder_in_a_pictures_place_is_said_once(clean: DataSet) -> None:

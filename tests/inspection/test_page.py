@@ -10,7 +10,7 @@ import yaml
 from mnv2_dense.formats.problems import Level, Problem, errors_at
 from mnv2_dense.inspection.page import write_page
 from mnv2_dense.inspection.report import Example, Histogram, Report
-from tests.inspection.parsing import Page
+from tests.pages.parsing import Page
 
 NASTY = [
     "<script>alert(1)</script>",

@@ -2,10 +2,10 @@ import itertools
 
 import pytest
 
-from mnv2_dense.inspection.markup import page
 from mnv2_dense.inspection.page_charts import SHOWN_CLASSES, draw_histogram
 from mnv2_dense.inspection.report import Histogram
-from tests.inspection.parsing import Page
+from mnv2_dense.pages.markup import page
+from tests.pages.parsing import Page
 
 SIZES = ["< 8", "8 - 16", ">= 16"]
 

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from mnv2_dense.formats.problems import Level, Problem, errors_at
-from mnv2_dense.inspection.markup import page
 from mnv2_dense.inspection.page_problems import PICTURE_SIDE, TITLES, UNFOLDED, draw_problems
 from mnv2_dense.inspection.report import Example
 from mnv2_dense.ops.texts import LISTED
-from tests.inspection.parsing import Page
+from mnv2_dense.pages.markup import page
+from tests.pages.parsing import Page
 
 
 def draw(problems: list[Problem], examples: list[Example] | None = None) -> Page:

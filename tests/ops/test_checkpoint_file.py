@@ -13,7 +13,13 @@ import pytest
 import torch
 
 from mnv2_dense.errors import UserError
-from mnv2_dense.ops.checkpoint_file import SEAL, check_seal, read_checkpoint, write_sealed
+from mnv2_dense.ops.checkpoint_file import (
+    SEAL,
+    check_seal,
+    read_checkpoint,
+    read_seal,
+    write_sealed,
+)
 from tests.ops.checkpoints import little_memory, refusal
 
 
@@ -52,6 +58,16 @@ def test_a_seal_is_the_hash_of_the_archive_before_it(tmp_path: Path) -> None:
     torch.save(content(), plain)
     comment = SEAL + hashlib.sha256(plain.getvalue()).hexdigest().encode()
     assert data == plain.getvalue()[:-2] + struct.pack("<H", len(comment)) + comment
+
+
+def test_a_seal_tells_a_file_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    seal = SEAL.decode() + str((sealed(path), read_seal(path))[1])
+    assert path.read_bytes().endswith(seal.encode())
+    torch.save(content(), path)
+    assert read_seal(path) is None
+    path.write_bytes(b"no archive")
+    assert read_seal(path) is None
 
 
 def test_one_changed_bit_breaks_a_seal(tmp_path: Path) -> None:
@@ -125,7 +141,7 @@ def test_files_of_other_programs_are_to_be_imported(
     tmp_path: Path, name: str, content: bytes
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    assert refusal(tmp_path / name).endswith("; import it first with tools/import_weights.py")
+    assert refusal(tmp_path / name).endswith("; import it first with mnv2-dense import_weights")
     (tmp_path / "a.ckpt").write_bytes(content)
     assert "import" not in refusal(tmp_path / "a.ckpt")
 

@@ -44,7 +44,7 @@ def test_torn_foreign_and_hostile_files_are_refused_in_one_line(tmp_path: Path) 
         "text": (b"no network", "cannot be opened by torch.export"),
         "foreign": (saved(), "was not exported by mnv2_dense"),
         "damaged": (saved(mnv2_dense="{}"), "what it says of itself is damaged"),
-        "other": (saved(code="x"), "refused, it is no plain file of tools/export.py"),
+        "other": (saved(code="x"), "refused, it is no plain file of mnv2-dense export"),
     }
     for name, (content, message) in cases.items():
         path = tmp_path / f"{name}.pt2"

@@ -8,7 +8,8 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
-from mnv2_dense.segmentation.metrics import SegmentationMetric
+from mnv2_dense.ops.confusion import confusion_matrix
+from mnv2_dense.segmentation.metrics import PictureScores, SegmentationMetric
 from mnv2_dense.segmentation.scoring import SegmentationScores, evaluate
 from mnv2_dense.structures import Category
 
@@ -150,3 +151,21 @@ def test_two_processes_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             answer = json.loads((tmp_path / f"{number}-{rank}.json").read_text())
             assert answer["scores"] == expected
             assert answer["after"] == answer["own"]
+
+
+def test_a_picture_is_scored_by_all_its_parts() -> None:
+    scores = PictureScores(3)
+    predicted, reference = label_maps(0)
+    for part in range(4):  # of one picture, column by column
+        scores.update("a", predicted[..., part::4], reference[..., part::4])
+    scores.update("void", predicted[5], torch.full_like(reference[5], 255))
+    scores.update("b", reference[5], reference[5])
+    expected = evaluate(confusion_matrix(predicted, reference, 3).numpy(), NAMES)
+    assert scores.scores["a"] == expected.summary["mIoU"]
+    assert scores.scores["void"] == -1
+    assert scores.scores["b"] == 1
+    scores.gather()
+    assert list(scores.scores) == ["a", "void", "b"]
+    # Another evaluation begins anew, also with the picture that was the last one.
+    scores.update("b", 2 - reference[5], reference[5])
+    assert scores.scores["b"] < 0.5

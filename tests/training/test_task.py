@@ -65,6 +65,7 @@ class TinyTask(DenseTask):
     """Pushes one output of a picture to 1; its score is the brightness of the set."""
 
     score = "val/brightness"
+    metric: BrightnessMetric | None
 
     def losses(self, batch: Batch) -> Terms:
         error = (self(batch.images) - 1).square().mean()

@@ -1,6 +1,6 @@
 import pytest
 
-from mnv2_dense.inspection.markup import LONGEST, count_of, element, page, shorten, show
+from mnv2_dense.pages.markup import LONGEST, count_of, element, page, shorten, show
 
 
 def test_texts_and_attributes_are_escaped_and_keep_their_order() -> None:

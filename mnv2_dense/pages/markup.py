@@ -1,5 +1,6 @@
 """HTML from trees of elements, so that nothing of the user's is ever taken for markup."""
 
+from importlib.resources import files
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 LONGEST = 300
@@ -43,6 +44,12 @@ def page(title: str, style: str, *body: Element) -> str:
     SubElement(head, "style").text = style
     document = element("html", head, element("body", *body), lang="en")
     return "<!DOCTYPE html>\n" + tostring(document, encoding="unicode", method="html") + "\n"
+
+
+def read_style(package: str) -> str:
+    """The style of all pages, and behind it the `page.css` of a package."""
+    parts = (files(name).joinpath("page.css") for name in ("mnv2_dense.pages", package))
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 
 def show(text: str) -> str:

@@ -1,0 +1,1 @@
+"""The command line: each file reads the arguments of one command, and hands them to `commands`."""

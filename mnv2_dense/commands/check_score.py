@@ -1,0 +1,128 @@
+"""Whether a finished run reached what its recipe reaches with other seeds."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnv2_dense.commands.outputs import check_output
+from mnv2_dense.commands.score_band import Band, join_runs, list_changes, read_band, write_band
+from mnv2_dense.config.loader import load_any_config
+from mnv2_dense.errors import UserError
+from mnv2_dense.small_files import read_start
+
+SCORES = {"detection": "mAP", "segmentation": "mIoU"}
+"""What is compared of each task's `metrics.json`."""
+UNIMPORTANT = (
+    *("name", "data.root", "data.num_workers", "training.output", "training.seed"),
+    *("training.accelerator", "training.threads", "training.log_every", "training.report"),
+    *("training.save_every_minutes", "training.compile", "training.photometric_on"),
+)
+"""Keys that change no score, or only as another seed does."""
+MAX_FILE_BYTES = 10_000_000
+OUTSIDE = 1
+"""Exit code where a run is below the band."""
+
+
+def check_score(runs: Sequence[Path], band: Path) -> None:
+    """Says of each run whether it is within a band.
+
+    Args:
+        runs: Folders of finished runs of the band's recipe.
+        band: The file of the band.
+
+    Raises:
+        UserError: A run is not finished, or of another recipe; or the file is no band.
+        SystemExit: A run is below the band.
+    """
+    known = read_band(band)
+    found = [read_run(run) for run in runs]
+    for run, each in zip(runs, found, strict=True):
+        if changes := list_changes(known.settings, each.settings):
+            raise UserError(f"{run}: is not of the recipe of {band}: {'; '.join(changes)}")
+    print(f"{known.recipe}: {known.describe()}")
+    verdicts = [_judge(run, each, known) for run, each in zip(runs, found, strict=True)]
+    if not all(verdicts):
+        raise SystemExit(OUTSIDE)
+
+
+def record_band(runs: Sequence[Path], band: Path) -> None:
+    """Writes the band of finished runs that differ in their seeds alone.
+
+    Args:
+        runs: Their folders.
+        band: The file, replaced if there.
+
+    Raises:
+        UserError: A run is not finished, or they are not of one recipe; or the file cannot be
+            written.
+    """
+    check_output(band.parent)
+    joined = join_runs([read_run(run) for run in runs])
+    band.parent.mkdir(parents=True, exist_ok=True)
+    write_band(band, joined)
+    print(f"{joined.recipe}: {joined.describe()}\nwrote {band}")
+
+
+def read_run(run: Path) -> Band:
+    """The score of a finished run, as a band of its seed alone.
+
+    Raises:
+        UserError: It is no folder of a run that was trained to its end.
+    """
+    config = load_any_config(_part(run, "config.yaml"))
+    if config.task not in SCORES:
+        raise UserError(f"{run}: is of task {config.task}; bands are for {' and '.join(SCORES)}")
+    metrics, environment = (_read_json(_part(run, f"{name}.json")) for name in _RECORDS)
+    name = SCORES[config.task]
+    settings = dict(_flatten(config.model_dump(mode="json")))
+    kept = {key: value for key, value in settings.items() if key not in UNIMPORTANT}
+    scores = {config.training.seed: float(metrics[name])}
+    return Band(config.name, name, scores, kept, _made_with(environment))
+
+
+_RECORDS = ("metrics", "environment")
+
+
+def _judge(run: Path, found: Band, band: Band) -> bool:
+    """Prints where a run stands; whether it is not below."""
+    low, high = band.limits
+    ((seed, score),) = found.scores.items()
+    words = "within the band" if low <= score <= high else "BELOW the band"
+    if score > high:
+        words = "above the band: better than its recipe was; record it anew if that is meant"
+    same = band.scores.get(seed)
+    beside = "" if same is None else f" (seed {seed} gave {same:.4f} when it was recorded)"
+    print(f"{run}: {found.score} {score:.4f}, {words}{beside}")
+    return score >= low
+
+
+def _part(run: Path, name: str) -> Path:
+    path = run / name
+    if not path.is_file():
+        raise UserError(
+            f"{run}: has no {name}; give the folder of a run that was trained to its end"
+        )
+    return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(read_start(path, MAX_FILE_BYTES)))
+    except (ValueError, TypeError, RecursionError, OSError) as error:
+        raise UserError(f"{path}: damaged, or no JSON file of a run") from error
+
+
+def _made_with(environment: Mapping[str, Any]) -> dict[str, str]:
+    packages = environment.get("packages") or {}
+    processor = environment.get("processor") or environment.get("platform")
+    return {"torch": str(packages.get("torch")), "processor": str(processor)}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys of all depths, `section.key`."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

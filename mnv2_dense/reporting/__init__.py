@@ -1,0 +1,1 @@
+"""A run as one page: config, curves, scores, mistakes and pictures."""

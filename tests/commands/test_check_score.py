@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnv2_dense.commands.check_score import read_run
+from mnv2_dense.config.loader import parse_config, to_yaml
+from tests.commands.tiny import Outcome, run_tool
+
+SCORES = (0.40, 0.42, 0.44, 0.41, 0.43)
+
+
+def make_run(folder: Path, score: float, seed: int, **changes: Any) -> Path:
+    """What a finished run leaves behind that is looked at."""
+    folder.mkdir(parents=True)
+    config = parse_config({"task": "detection", "training": {"seed": seed}, **changes})
+    (folder / "config.yaml").write_text(to_yaml(config))
+    (folder / "metrics.json").write_text(json.dumps({"mAP": score, "AP50": 0.9}))
+    environment = {"packages": {"torch": "2.12.1"}, "processor": "some"}
+    (folder / "environment.json").write_text(json.dumps(environment))
+    return folder
+
+
+@pytest.fixture
+def band(tmp_path: Path) -> Path:
+    runs = [make_run(tmp_path / f"run-{seed}", score, seed) for seed, score in enumerate(SCORES)]
+    path = tmp_path / "bands" / "band.json"
+    outcome = run_tool("check_score", *runs, "--band", path, "--record").require_success()
+    assert "mAP 0.3403 to 0.4997 (5 seeds: mean 0.4200, standard deviation 0.0158)" in outcome.out
+    assert f"wrote {path}" in outcome.out
+    return path
+
+
+def check(band: Path, *runs: Path) -> Outcome:
+    return run_tool("check_score", *runs, "--band", band)
+
+
+def test_a_run_within_the_band(band: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", 0.36, 7, name="my_copy", data={"root": "elsewhere"})
+    outcome = check(band, other, tmp_path / "run-2").require_success()
+    assert f"{other}: mAP 0.3600, within the band\n" in outcome.out
+    assert "mAP 0.4400, within the band (seed 2 gave 0.4400 when it was recorded)" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("score", "code", "words"), [(0.33, 1, "BELOW the band"), (0.51, 0, "above the band: better")]
+)
+def test_a_run_outside_of_it(
+    band: Path, tmp_path: Path, score: float, code: int, words: str
+) -> None:
+    outcome = check(band, make_run(tmp_path / "other", score, 7), tmp_path / "run-0")
+    assert outcome.code == code
+    assert words in outcome.out
+    assert "run-0: mAP 0.4000, within" in outcome.out
+
+
+def test_a_run_of_another_recipe(band: Path, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", 0.42, 7, training={"seed": 7, "ema_decay": 0.99})
+    outcome = check(band, other)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "is not of the recipe of" in outcome.err
+    assert "training.ema_decay: None -> 0.99" in outcome.err
+
+
+@pytest.mark.parametrize("missing", ["config.yaml", "metrics.json", "environment.json"])
+def test_what_is_no_finished_run(band: Path, tmp_path: Path, missing: str) -> None:
+    run = tmp_path / "run-0"
+    (run / missing).unlink()
+    outcome = check(band, run)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert f"{run}: has no {missing}; give the folder of a run" in outcome.err
+
+
+def test_a_damaged_score(band: Path, tmp_path: Path) -> None:
+    (tmp_path / "run-0" / "metrics.json").write_text("{")
+    outcome = check(band, tmp_path / "run-0")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "metrics.json: damaged" in outcome.err
+
+
+def test_a_trained_run_can_be_compared(trained_run: Path) -> None:
+    """What a true run writes is what is read."""
+    found = read_run(trained_run)
+    assert found.score == "mAP"
+    assert list(found.scores.values()) == [
+        json.loads((trained_run / "metrics.json").read_text())["mAP"]
+    ]
+    assert found.settings["optimizer.name"]
+    assert "training.seed" not in found.settings
