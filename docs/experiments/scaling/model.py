@@ -13,7 +13,7 @@ GRADIENT = 4.337e6 * 4
 NORMS = 76
 """Batch norms of SSDLite on MobileNetV2; SyncBN exchanges once forwards and once back in each."""
 GPUS_PER_MACHINE = 8
-ORIGINALS, CACHE = 287, 592
+ORIGINALS, CACHE = 262, 568
 """Samples per second and core of SSDLite's recipe, colours left to the device, as measured on an
 Intel Xeon: docs/experiments/speed/cache_detection.json."""
 
