@@ -120,7 +120,11 @@ def test_threads() -> None:
 @pytest.mark.parametrize("gpus", [False, True])
 def test_memory_is_kept_where_cpus_compute(*, gpus: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[bool] = []
-    monkeypatch.setattr(trainer, "on_gpus", lambda _: gpus)
+
+    def on_gpus(_: Config) -> bool:
+        return gpus
+
+    monkeypatch.setattr(trainer, "on_gpus", on_gpus)
     monkeypatch.setattr(trainer, "keep_freed_memory", lambda: calls.append(True))
     prepare_process(config_of())
     assert calls == [True] * (not gpus)
