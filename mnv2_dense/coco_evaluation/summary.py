@@ -46,21 +46,33 @@ def summarize_classes(
     """
     if options.class_blind:
         return {}
-    repeats = Counter(categories.values())
     last = f"AR{options.max_detections[-1]}"
     scores = {}
-    for place, (number, name) in enumerate(categories.items()):
+    for place, name in enumerate(unique_names(categories)):
         own = Measured(
             measured.precision[:, :, place : place + 1], measured.recall[:, place : place + 1]
         )
         found = summarize(own, options)
-        key = name if repeats[name] == 1 else f"{name} ({number})"
         precisions = {"AP": found["mAP"], **{n: found[n] for n in _PRECISIONS}}
-        scores[key] = {**precisions, last: found[last]}
+        scores[name] = {**precisions, last: found[last]}
     return scores
 
 
 _PRECISIONS: Final = ("AP50", "AP75", "APs", "APm", "APl")
+
+
+def unique_names(categories: dict[int, str]) -> list[str]:
+    """Names of classes by category id; one that several share becomes "name (category_id)"."""
+    repeats = Counter(categories.values())
+    taken = {name for name in repeats if repeats[name] == 1}
+    names = []
+    for number, name in categories.items():
+        unique = name
+        while repeats[name] > 1 and (unique == name or unique in taken):
+            unique = f"{unique} ({number})"
+        taken.add(unique)
+        names.append(unique)
+    return names
 
 
 def average(values: Numbers) -> float:

@@ -88,7 +88,7 @@ def main() -> None:
                 share = [compute / each for each in seconds]
                 cells = [f"{r:,.0f} ({s:.0%})" for r, s in zip(rates, share, strict=True)]
                 machines = max(1, gpus // GPUS_PER_MACHINE)
-                cores = [f"{rates[1] / machines / each:.0f}" for each in (ORIGINALS, CACHE)]
+                cores = [str(math.ceil(rates[1] / machines / each)) for each in (ORIGINALS, CACHE)]
                 step_text = f"{compute * 1000:.0f} ms"
                 row = [hardware.name, str(gpus), step_text, *cells, *cores]
                 print(f"| {' | '.join(row)} |")
