@@ -166,7 +166,9 @@ def _differences(found: Any, settings: Settings) -> list[str]:
 
 
 def _check_empty(root: Path) -> None:
-    if any(entry.name != LOCK for entry in root.iterdir()):
+    # A first table that a killed process did not finish.
+    begun = f".{TABLE}.part"
+    if any(entry.name not in (LOCK, begun) for entry in root.iterdir()):
         raise UserError(f"--out {root}: is there already and holds no cache; give a new folder")
 
 

@@ -1,7 +1,7 @@
 """COCO's scores of boxes: ground truth and detections in, numbers out."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -58,10 +58,11 @@ def evaluate(
 ) -> Evaluation:
     """Scores box detections as pycocotools' COCOeval does; nothing given is changed.
 
-    Both backends give the same numbers. They differ from COCOeval on the file itself in three
-    ways: an annotation of id 0, or of an id given twice, counts like any other; an object whose box
-    is not four finite numbers is left out; and a box of `difficult` 1, as VOC has them, is neither
-    missed nor found, as what COCOeval ignores, but by plain IoU and once.
+    Both backends give the same numbers, of boxes whose areas are finite. They differ from COCOeval
+    on the file itself in three ways: an annotation of id 0, or of an id given twice, counts like
+    any other; an object whose box is not four finite numbers is left out; and a box of `difficult`
+    1, as VOC has them, is neither missed nor found, as what COCOeval ignores, but by plain IoU and
+    once.
 
     Args:
         ground_truth: A COCO instances file's content, or its columns.
@@ -71,12 +72,14 @@ def evaluate(
         image_ids: Images to measure, all by default; whole numbers (also 7.0); repeated ids
             count once.
         options: Thresholds, sizes and numbers of detections, COCO's by default.
-        backend: What computes: this package, or pycocotools, in forty times the time.
+        backend: What computes: this package, or pycocotools, which takes many times as long.
 
     Raises:
         UserError: An image that the ground truth lacks, an id that is no whole number, a box or
-            score that is not finite, or records without their fields.
+            score that is not finite, records without their fields, or an unknown backend.
     """
+    if backend not in get_args(Backend):
+        raise UserError(f"backend {backend!r}; give one of {', '.join(get_args(Backend))}")
     truth = ground_truth if isinstance(ground_truth, GroundTruth) else ground_truth_of(ground_truth)
     found = results if isinstance(results, Results) else results_of(results)
     check_finite(found)
@@ -111,10 +114,15 @@ def images_to_measure(
     measured = truth.image_ids
     if image_ids is not None:
         measured = np.unique(ids_of(list(image_ids), "image_ids"))
-    unknown = np.setdiff1d(np.concatenate([measured, results.images]), truth.image_ids)
+    _check_images(measured, truth.image_ids, "is to be measured")
+    _check_images(results.images, truth.image_ids, "was predicted")
+    return measured
+
+
+def _check_images(used: Ids, known: Ids, what: str) -> None:
+    unknown = np.setdiff1d(used, known)
     if len(unknown):
         raise UserError(
-            f"image id {unknown[0]} ({len(unknown)} such in all) was predicted but is not in the"
+            f"image id {unknown[0]} ({len(unknown)} such in all) {what} but is not in the"
             " annotation file; evaluate with the file that lists these images"
         )
-    return measured

@@ -111,13 +111,18 @@ def _whole_results(path: Path) -> Results:
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     """A JSON list in lists of some `PIECE` bytes, cut between objects."""
-    rest = b""
-    while block := file.read(PIECE):
+    rest, step, pieces = b"", PIECE, 0
+    while block := file.read(step):
         rest += block
         cut = rest.rfind(b"},", max(len(rest) - len(block) - 1, 0))
+        # Twice as much where there is no place to cut, lest all be copied for every piece.
+        step = PIECE if cut >= 0 else len(rest)
         if cut >= 0:
+            pieces += 1
             yield rest[: cut + 1] + b"]"
             rest = b"[" + rest[cut + 2 :]
+    if pieces and not rest.strip(b"[] \t\r\n"):
+        raise ValueError("nothing behind a comma")
     yield rest
 
 

@@ -1,10 +1,10 @@
 """What an evaluation measures: thresholds, sizes of objects, detections per image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -44,9 +44,9 @@ class Options:
         class_blind: Whether classes are disregarded, as pycocotools' `useCats=0` does.
 
     Raises:
-        UserError: No or too many IoU thresholds, no recall thresholds or ones that do not ascend, a
-            threshold outside [0, 1], numbers of detections that are not whole or below 1, no area
-            range, or one that is not two ascending numbers.
+        UserError: What should be lists are none; no or too many IoU thresholds, no recall
+            thresholds or ones that do not ascend, a threshold outside [0, 1], numbers of detections
+            that are not whole or below 1, no area range, or one that is not two ascending numbers.
     """
 
     iou_thresholds: tuple[float, ...] = _steps(0.5, 0.95, 0.05)
@@ -57,6 +57,8 @@ class Options:
 
     def __post_init__(self) -> None:
         """Sorts the numbers of detections, as pycocotools does, and checks the rest."""
+        for name in ("iou_thresholds", "recall_thresholds", "max_detections"):
+            _check_list(name, getattr(self, name))
         _check_ious(self.iou_thresholds)
         _check_recalls(self.recall_thresholds)
         _check_limits(self.max_detections)
@@ -64,6 +66,11 @@ class Options:
         object.__setattr__(self, "max_detections", tuple(sorted(self.max_detections)))
         # A read-only view could not be pickled.
         object.__setattr__(self, "area_ranges", dict(self.area_ranges))
+
+
+def _check_list(name: str, values: Any) -> None:
+    if isinstance(values, str) or not isinstance(values, Sized):
+        raise UserError(f"{name} is {values!r}; give a list of numbers")
 
 
 def _check_ious(thresholds: Sequence[float]) -> None:
@@ -95,10 +102,13 @@ def _check_limits(limits: Sequence[int]) -> None:
 
 
 def _check_areas(ranges: Mapping[str, Sequence[float]]) -> None:
+    if not isinstance(ranges, Mapping):
+        raise UserError(f"area_ranges is {ranges!r}; give ranges by name: {{'all': (0, 1e10)}}")
     if not ranges:
         raise UserError("area_ranges is empty; give at least one, such as {'all': (0, 1e10)}")
     for name, ends in ranges.items():
-        numbers = len(ends) == 2 and all(isinstance(end, Real) for end in ends)
+        pair = isinstance(ends, Sized) and len(ends) == 2
+        numbers = pair and all(isinstance(end, Real) for end in ends)
         if not numbers or not ends[0] <= ends[1]:
             raise UserError(
                 f"area_ranges has {ends!r} for {name!r}; give the least and the largest area, two "

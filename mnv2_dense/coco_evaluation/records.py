@@ -71,7 +71,10 @@ def results_of(entries: Iterable[Record]) -> Results:
     Raises:
         UserError: An entry lacks one of them or has something else than numbers there.
     """
-    listed = entries if isinstance(entries, Sequence) else list(entries)
+    try:
+        listed = entries if isinstance(entries, Sequence) else list(entries)
+    except TypeError:
+        raise UserError(f"results are {entries!r}; give a list of COCO results") from None
     columns = (
         _column(listed, "image_id", whole_numbers_of),
         _column(listed, "category_id", whole_numbers_of),

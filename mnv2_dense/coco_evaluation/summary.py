@@ -64,9 +64,15 @@ _PRECISIONS: Final = ("AP50", "AP75", "APs", "APm", "APl")
 def unique_names(categories: dict[int, str]) -> list[str]:
     """Names of classes by category id; one that several share becomes "name (category_id)"."""
     repeats = Counter(categories.values())
-    return [
-        name if repeats[name] == 1 else f"{name} ({number})" for number, name in categories.items()
-    ]
+    taken = {name for name in repeats if repeats[name] == 1}
+    names = []
+    for number, name in categories.items():
+        unique = name
+        while repeats[name] > 1 and (unique == name or unique in taken):
+            unique = f"{unique} ({number})"
+        taken.add(unique)
+        names.append(unique)
+    return names
 
 
 def average(values: Numbers) -> float:

@@ -60,7 +60,7 @@ def say_machine(threads: int) -> dict[str, Any]:
 def tell(
     sections: Iterable[Section], about: Mapping[str, Any], out: Path | None, repetitions: int
 ) -> None:
-    """Prints each section as soon as it is measured, and writes all of them.
+    """Prints each section as soon as it is measured, and writes all that are.
 
     Args:
         sections: Measured as they are asked for.
@@ -74,7 +74,8 @@ def tell(
             section.notes.append(f"medians of {repetitions}: too few for the ratios to mean much")
         say("\n".join(section.lines()))
         told.append(section.as_dict())
+        if out is not None:  # What is there is kept whatever becomes of the rest.
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(out, {**about, "sections": told})
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out, {**about, "sections": told})
         say(f"wrote {out}")

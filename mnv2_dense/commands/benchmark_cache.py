@@ -7,6 +7,7 @@ from mnv2_dense.benchmarking.cache import measure_cache
 from mnv2_dense.caching.sizing import Sizing
 from mnv2_dense.commands import benchmark
 from mnv2_dense.config.loader import load_config
+from mnv2_dense.errors import UserError
 
 
 def benchmark_cache(
@@ -29,8 +30,10 @@ def benchmark_cache(
         out: JSON file; None writes nothing.
 
     Raises:
-        UserError: The config is not allowed, or its data cannot be read.
+        UserError: A size below 1, the config is not allowed, or its data cannot be read.
     """
+    if min(shorter_side, default=1) < 1:
+        raise UserError(f"--shorter-side {min(shorter_side)}: give 1 or more pixels")
     loaded = load_config(config, overrides)
     sizings = [Sizing("full"), *(Sizing("shorter", side) for side in shorter_side)]
     sections = measure_cache([loaded], sizings, repetitions)

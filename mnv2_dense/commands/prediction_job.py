@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mnv2_dense.commands.outputs import SETTINGS, Outputs
 from mnv2_dense.commands.prediction_end import (
@@ -43,6 +43,8 @@ class Share(NamedTuple):
 
 
 WHOLE = Share(1, 1)
+ADDED: Final = {"drawings": True}
+"""Settings that earlier versions had no choice of, and what they did."""
 
 
 def describe_weights(weights: str) -> str:
@@ -70,14 +72,15 @@ def check_settings(outputs: Outputs, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         return
     try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
+        before = {**ADDED, **json.loads(path.read_text(encoding="utf-8"))}
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: damaged; give another --out") from error
-    for key in sorted({*before, *settings}):
-        if before.get(key) != settings.get(key):
+    now = {**ADDED, **settings}
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
             raise UserError(
                 f"--out {outputs.out}: its results were made with {key}={before.get(key)}, and "
-                f"now it is {settings.get(key)}; give another --out (or remove that folder)"
+                f"now it is {now.get(key)}; give another --out (or remove that folder)"
             )
 
 

@@ -225,7 +225,7 @@ class DetectionEvaluation(Section):
 
     backend: Literal["mnv2_dense", "pycocotools"] = "mnv2_dense"
     """What computes COCO's numbers: this project's evaluator, or pycocotools: the same numbers, in
-    forty times the time."""
+    many times the time."""
 
 
 class DetectionConfig(Section):

@@ -2,14 +2,17 @@
 
 glibc asks the system for every large block and gives it back as soon as it is freed. A training
 step on a CPU frees its activations, hundreds of MB, and asks for them again in the next step, when
-the system must clear their pages first: a sixth of a step at 320x320, half of one at 1024x1024
-(docs/experiments/growth). Other C libraries have no such switches; there nothing is done.
+the system must clear their pages first: some fifth of a step at 160x160, half and more of one at
+1024x1024 (docs/experiments/growth). Other C libraries have no such switches; there nothing is done.
 """
 
 import ctypes
 import os
 import sys
 from typing import Any, Final
+
+_kept = False
+"""Whether this process, or the one that it was forked from, keeps freed memory."""
 
 # Source: glibc's malloc.h.
 _TRIM_THRESHOLD: Final = -1
@@ -25,8 +28,10 @@ def keep_freed_memory() -> None:
 
     Someone who set glibc's own variables (`MALLOC_...`, `GLIBC_TUNABLES`) has decided already.
     """
+    global _kept
     if "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ):
         return
+    _kept = True
     _set_options({_MMAP_MAX: 0, _TRIM_THRESHOLD: -1})
 
 
@@ -34,10 +39,14 @@ def keep_small_blocks() -> None:
     """Keeps what is freed below 32 MiB, as glibc comes to do, in a process that kept all before.
 
     For loaders, which are forked from a training process: a single huge picture must not stay.
+    Where `keep_freed_memory` was not called, or did nothing, nothing is done.
     """
-    _set_options(
-        {_MMAP_MAX: _MMAP_MAX_OF_GLIBC, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: 2 * _LARGE}
-    )
+    global _kept
+    if _kept:
+        _kept = False
+        _set_options(
+            {_MMAP_MAX: _MMAP_MAX_OF_GLIBC, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: 2 * _LARGE}
+        )
 
 
 def give_back_freed_memory() -> None:

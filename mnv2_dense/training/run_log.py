@@ -83,7 +83,11 @@ class RunLog(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Writes the rows that wait; a new column makes the file anew, in one step."""
+        """Writes the rows that wait; a new column makes the file anew, in one step.
+
+        Lightning asks for it at every logged step: a killed process loses none of these, and what a
+        power failure may take is settled by `sync`.
+        """
         columns = sorted(set().union(self._columns, *self._waiting))
         if columns != self._columns:
             self._rewrite(columns, self._written)
@@ -96,15 +100,25 @@ class RunLog(Logger):
         try:
             with self.file.open("a", encoding="utf-8", newline="") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:  # A full disk names no file.
+            raise OSError(error.errno, error.strerror, str(self.file)) from error
+
+    @rank_zero_only
+    def sync(self) -> None:
+        """Writes the rows that wait, and has all of them on the disk."""
+        self.save()
+        if not self.file.exists():
+            return
+        try:
+            with self.file.open("ab") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.file)) from error
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Writes the rows that wait."""
-        self.save()
+        self.sync()
 
     @rank_zero_only
     def cut(self, rows: int) -> None:
@@ -144,6 +158,7 @@ class LogKeeper(Callback):
         """A kill right after the checkpoint must not cost a row that it counts."""
         for logger in trainer.loggers:
             logger.save()
+        self.run_log.sync()
 
     def state_dict(self) -> dict[str, Any]:
         """Number of rows so far."""

@@ -121,7 +121,7 @@ def test_threads() -> None:
 def test_memory_is_kept_where_cpus_compute(*, gpus: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[bool] = []
 
-    def on_gpus(_: object) -> bool:
+    def on_gpus(_: Config) -> bool:
         return gpus
 
     monkeypatch.setattr(trainer, "on_gpus", on_gpus)

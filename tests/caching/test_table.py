@@ -60,6 +60,13 @@ def test_other_settings_are_refused_once_there_is_a_picture(tmp_path: Path) -> N
         open_table(tmp_path)
 
 
+def test_a_first_table_that_was_not_finished_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / f".{TABLE}.part").write_text("{")
+    table = open_table(tmp_path)
+    table.add(entry("a"))
+    assert [each.place for each in read_table(table.path)[1]] == ["a"]
+
+
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match="holds no cache"):

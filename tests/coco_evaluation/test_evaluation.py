@@ -60,9 +60,9 @@ def test_some_images(backend: Backend) -> None:
     found = evaluate(TRUTH, results_of([HIT]), image_ids={1}, backend=backend)
     assert found.summary["mAP"] == pytest.approx(1)
     assert found.images == 1
-    with pytest.raises(UserError, match="image id 5 "):
+    with pytest.raises(UserError, match=r"image id 5 .1 such in all. is to be measured but"):
         evaluate(TRUTH, [HIT], image_ids=[1, 5], backend=backend)
-    with pytest.raises(UserError, match="image id 6 "):
+    with pytest.raises(UserError, match=r"image id 6 .1 such in all. was predicted but"):
         evaluate(TRUTH, [{**HIT, "image_id": 6}], backend=backend)
 
 
@@ -76,6 +76,15 @@ def test_ids_of_images_are_whole_numbers() -> None:
     for bad in bads:
         with pytest.raises(UserError, match=r"^image_ids: .* is no id; give whole numbers"):
             evaluate(TRUTH, [HIT], image_ids=bad)
+
+
+def test_what_is_no_backend_and_what_are_no_results() -> None:
+    backend: Any = "pycoco"
+    with pytest.raises(UserError, match="backend 'pycoco'; give one of mnv2_dense, pycocotools"):
+        evaluate(TRUTH, [HIT], backend=backend)
+    results: Any = None
+    with pytest.raises(UserError, match="results are None; give a list of COCO results"):
+        evaluate(TRUTH, results)
 
 
 def test_inputs_are_not_changed() -> None:

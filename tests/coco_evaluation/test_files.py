@@ -57,6 +57,8 @@ def test_entries_that_hold_objects_or_look_like_cuts(tmp_path: Path, piece: int)
         ("[{}, {}]", "position 0 has no usable 'image_id'"),
         (json.dumps(ENTRIES) + "]", "is no JSON: Extra data"),
         (json.dumps(ENTRIES)[:-1] + ",,{}]", "is no JSON"),
+        (json.dumps(ENTRIES)[:-1] + ",]", "is no JSON"),
+        (json.dumps(ENTRIES)[:-1] + ", ]\n", "is no JSON"),
         (json.dumps(ENTRIES)[:-1] + "], [{}]", "is no JSON: Extra data"),
         ("[" * 100_000, "is no JSON"),
         ('["\xff"]', "is no JSON"),

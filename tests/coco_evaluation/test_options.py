@@ -31,6 +31,11 @@ def test_numbers_of_detections_are_sorted() -> None:
 def test_what_cannot_be_measured_is_refused() -> None:
     many = tuple(np.linspace(0, 1, 65).tolist())
     cases: list[tuple[dict[str, Any], str]] = [
+        ({"iou_thresholds": 0.5}, "iou_thresholds is 0.5; give a list of numbers"),
+        ({"recall_thresholds": "0.5"}, "recall_thresholds is '0.5'; give a list"),
+        ({"max_detections": None}, "max_detections is None; give a list"),
+        ({"area_ranges": [(0, 1)]}, r"area_ranges is \[\(0, 1\)\]; give ranges by name"),
+        ({"area_ranges": {"all": 5}}, "5 for 'all'"),
         ({"iou_thresholds": ()}, "0 IoU thresholds; give 1 to 64"),
         ({"iou_thresholds": many}, "65 IoU thresholds"),
         *(({"iou_thresholds": (0.5, bad)}, f"iou_thresholds has {bad}; .* 0 to 1") for bad in BAD),

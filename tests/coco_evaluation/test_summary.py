@@ -3,7 +3,7 @@ import pytest
 
 from mnv2_dense.coco_evaluation.measuring import Measured
 from mnv2_dense.coco_evaluation.options import Options
-from mnv2_dense.coco_evaluation.summary import average, summarize, summarize_classes
+from mnv2_dense.coco_evaluation.summary import average, summarize, summarize_classes, unique_names
 from mnv2_dense.coco_evaluation.tables import CLASS_KEYS, SUMMARY_KEYS
 
 NAMES = {3: "cat", 7: "dog"}
@@ -40,6 +40,19 @@ def test_classes_are_named_and_apart() -> None:
     assert found["dog"]["AR100"] == pytest.approx((0.045 + 0.1 + 0.0002) / 2)
     same = summarize_classes(measured(options), dict.fromkeys(NAMES, "pet"), options)
     assert list(same) == ["pet (3)", "pet (7)"]
+
+
+@pytest.mark.parametrize(
+    ("categories", "names"),
+    [
+        ({1: "a", 3: "a", 5: "a (3)"}, ["a (1)", "a (3) (3)", "a (3)"]),
+        ({1: "a (3)", 3: "a", 4: "a", 5: "a (3)"}, ["a (3) (1)", "a (3)", "a (4)", "a (3) (5)"]),
+    ],
+)
+def test_no_class_is_lost_to_a_name_that_looks_like_a_key(
+    categories: dict[int, str], names: list[str]
+) -> None:
+    assert unique_names(categories) == names
 
 
 def test_what_is_undefined_is_left_out_of_the_average() -> None:

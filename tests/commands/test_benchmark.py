@@ -10,7 +10,7 @@ from mnv2_dense.errors import UserError
 from tests.commands.tiny import read_json
 
 
-def test_sections_are_shown_as_they_come_and_written_at_the_end(
+def test_sections_are_shown_and_written_as_they_come(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "figures.json"
@@ -19,6 +19,7 @@ def test_sections_are_shown_as_they_come_and_written_at_the_end(
     def measure() -> Iterator[Section]:
         yield Section("First", ratios=[Ratio("one / other", 2.0, 1.9)])
         shown.append(capsys.readouterr().out)
+        assert [each["title"] for each in read_json(out)["sections"]] == ["First"]
         yield Section("Second", notes=["no ratio"])
 
     tell(measure(), {"threads": 3}, out, repetitions=9)

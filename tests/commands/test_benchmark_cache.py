@@ -19,6 +19,11 @@ def test_a_copy_is_timed_beside_its_originals(shapes_set: Path, tmp_path: Path) 
     )
 
 
+def test_a_size_that_is_none(tmp_path: Path) -> None:
+    outcome = run_tool("benchmark", "cache", CONFIG, "--shorter-side", 32, 0)
+    assert (outcome.code, "--shorter-side 0: give 1 or more pixels" in outcome.err) == (2, True)
+
+
 def test_a_mistake_in_the_config(tmp_path: Path) -> None:
     outcome = run_tool("benchmark", "cache", CONFIG, "input.hight=3")
     assert outcome.code == 2

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from mnv2_dense.cli import run_command
-from mnv2_dense.commands.outputs import JOB_FOLDER
+from mnv2_dense.commands.outputs import JOB_FOLDER, SETTINGS
 from mnv2_dense.commands.prediction_end import FAILED, SHOWN
-from mnv2_dense.commands.prediction_job import LINES, Share, describe_weights
+from mnv2_dense.commands.prediction_job import LINES, Share, check_settings, describe_weights
 from mnv2_dense.errors import UserError
 from tests.commands.shade_jobs import (
     count_lines,
@@ -116,6 +116,16 @@ def test_another_threshold_or_network_is_refused(
         assert words in outcome.err
         assert "give another --out" in outcome.err
     assert results(tmp_path / "out") == before
+
+
+def test_a_job_of_before_there_was_a_choice_goes_on(tmp_path: Path) -> None:
+    outputs = outputs_of(tmp_path)
+    outputs.job.mkdir(parents=True)
+    (outputs.job / SETTINGS).write_text('{"top": 5}')
+    check_settings(outputs, {"top": 5, "drawings": True})
+    check_settings(outputs, {"top": 5})
+    with pytest.raises(UserError, match="were made with drawings=True, and now it is False"):
+        check_settings(outputs, {"top": 5, "drawings": False})
 
 
 # Going on

@@ -5,7 +5,11 @@ from collections.abc import Mapping
 import pytest
 
 from mnv2_dense.ops import allocation
-from mnv2_dense.ops.allocation import give_back_freed_memory, keep_freed_memory
+from mnv2_dense.ops.allocation import (
+    give_back_freed_memory,
+    keep_freed_memory,
+    keep_small_blocks,
+)
 
 glibc = pytest.mark.skipif(sys.platform != "linux", reason="the switches are glibc's")
 
@@ -65,11 +69,24 @@ def test_loaders_keep_no_large_block() -> None:
 def test_what_a_user_has_set_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
     monkeypatch.setattr(allocation, "_set_options", calls.append)
-    keep_freed_memory()
-    assert len(calls) == 1
+    monkeypatch.setattr(allocation, "_kept", False)
     monkeypatch.setenv(name, "1")
     keep_freed_memory()
-    assert len(calls) == 1
+    keep_small_blocks()
+    assert calls == []
+
+
+@glibc
+def test_loaders_of_runs_on_gpus_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(allocation, "_set_options", calls.append)
+    monkeypatch.setattr(allocation, "_kept", False)
+    keep_small_blocks()
+    assert calls == []
+    keep_freed_memory()
+    keep_small_blocks()
+    keep_small_blocks()
+    assert len(calls) == 2
 
 
 @glibc

@@ -90,14 +90,35 @@ def test_a_full_disk_is_told_with_the_files_name(
     log.log_metrics({"loss": 2.0}, step=1)
     log.save()
 
-    def full(descriptor: int) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     log.log_metrics({"loss": 3.0}, step=2)
+    log.save()  # The disk is waited for with a checkpoint, not with every step.
+    with pytest.raises(OSError, match="No space left") as caught:
+        log.sync()
+    assert caught.value.filename == str(log.file)
+    monkeypatch.setattr(Path, "open", full)
+    log.log_metrics({"loss": 4.0}, step=3)
     with pytest.raises(OSError, match="No space left") as caught:
         log.save()
     assert caught.value.filename == str(log.file)
+
+
+def test_a_checkpoint_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = RunLog(tmp_path / "metrics.csv")
+    log.sync()  # There is no file yet.
+    log.log_metrics({"loss": 1.0}, step=0)
+    log.save()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    log.log_metrics({"loss": 2.0}, step=1)
+    log.save()
+    assert (len(synced), len(rows(log.file))) == (0, 2)
+    log.log_metrics({"loss": 3.0}, step=2)
+    LogKeeper(log).on_save_checkpoint(tiny_trainer(tmp_path, []), TinyModule(), {})
+    assert (len(synced), len(rows(log.file))) == (1, 3)
 
 
 def test_a_damaged_log_is_set_aside(tmp_path: Path) -> None:

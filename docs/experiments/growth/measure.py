@@ -46,11 +46,16 @@ def measure(what: str, values: tuple[int, ...]) -> list[dict[str, Any]]:
     for value in values:
         command = [sys.executable, str(HERE / "points.py"), what, str(value)]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        row = {"what": what, "value": value, **json.loads(output.splitlines()[-1])}
+        row = {"what": what, "value": value, **rounded(json.loads(output.splitlines()[-1]))}
         row["exponent"] = exponent(rows[-1], row) if rows else ""
         rows.append(row)
         print(" ".join(f"{row[name]}" for name in COLUMNS), flush=True)
     return rows
+
+
+def rounded(point: dict[str, float]) -> dict[str, float]:
+    """As many digits as mean something."""
+    return {"seconds": float(f"{point['seconds']:.3g}"), "mebibytes": round(point["mebibytes"], 1)}
 
 
 def exponent(before: dict[str, Any], row: dict[str, Any]) -> float:
@@ -82,7 +87,8 @@ def main(out: Path, whats: list[str]) -> None:
             rows = [row for row in csv.DictReader(file) if row["what"] not in (whats or AXES)]
     for what in whats or AXES:
         found = measure(what, AXES[what])
-        draw(what, found, out / f"{what.replace(', ', '_').replace(' ', '_')}.svg")
+        name = what.replace("'s", "").replace(", ", "_").replace(" ", "_")
+        draw(what, found, out / f"{name}.svg")
         rows += found
     order = list(AXES)
     rows.sort(key=lambda row: (order.index(row["what"]), int(row["value"])))

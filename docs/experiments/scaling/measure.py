@@ -51,7 +51,7 @@ def rate(name: str, devices: int, threads: int, steps: int, folder: Path) -> dic
 
 
 def main(out: Path, steps: int = 40) -> None:
-    """Measures all ways and writes them."""
+    """Measures all ways; writes what there is after each."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     with TemporaryDirectory(prefix="scaling-") as name:
         for config in BATCHES:
@@ -59,7 +59,7 @@ def main(out: Path, steps: int = 40) -> None:
             for way, (devices, threads) in WAYS.items():
                 found[config][way] = rate(config, devices, threads, steps, Path(name))
                 print(config, way, found[config][way], flush=True)
-    out.write_text(json.dumps(found, indent=2) + "\n")
+                out.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ GRADIENT = 4.337e6 * 4
 NORMS = 76
 """Batch norms of SSDLite on MobileNetV2; SyncBN exchanges once forwards and once back in each."""
 GPUS_PER_MACHINE = 8
-ORIGINALS, CACHE = 287, 592
+ORIGINALS, CACHE = 262, 568
 """Samples per second and core of SSDLite's recipe, colours left to the device, as measured on an
 Intel Xeon: docs/experiments/speed/cache_detection.json."""
 
@@ -88,7 +88,7 @@ def main() -> None:
                 share = [compute / each for each in seconds]
                 cells = [f"{r:,.0f} ({s:.0%})" for r, s in zip(rates, share, strict=True)]
                 machines = max(1, gpus // GPUS_PER_MACHINE)
-                cores = [f"{rates[1] / machines / each:.0f}" for each in (ORIGINALS, CACHE)]
+                cores = [str(math.ceil(rates[1] / machines / each)) for each in (ORIGINALS, CACHE)]
                 step_text = f"{compute * 1000:.0f} ms"
                 row = [hardware.name, str(gpus), step_text, *cells, *cores]
                 print(f"| {' | '.join(row)} |")

@@ -35,11 +35,14 @@ def _quarter(*_: Any, **__: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    ("repetitions", "given", "slow"),
-    [(1, {}, 1), (9, {}, 3), (9, {"slow_repetitions": 5}, 5), (4, {"slow_repetitions": 5}, 4)],
+    ("repetitions", "given", "slow", "from_files"),
+    [
+        *((1, {}, 1, 1), (9, {}, 3, 3), (9, {"slow_repetitions": 5}, 5, 3)),
+        *((4, {"slow_repetitions": 5}, 4, 3), (9, {"slow_repetitions": 2}, 2, 2)),
+    ],
 )
 def test_slow_peers_have_repetitions_of_their_own(
-    repetitions: int, given: dict[str, int], slow: int
+    repetitions: int, given: dict[str, int], slow: int, from_files: int
 ) -> None:
     programs = {name: PROGRAMS[name] for name in (OURS, PYCOCOTOOLS)}
     with (
@@ -47,7 +50,7 @@ def test_slow_peers_have_repetitions_of_their_own(
         patch.object(boxes, "measure_peak", _quarter),
     ):
         _, *sections = measure_boxes(repetitions, Counts(2, 4, 9, 2), **given)
-    for alone, beside in (sections[:2], sections[2:]):
+    for (alone, beside), few in ((sections[:2], slow), (sections[2:], from_files)):
         assert len(alone.timings[OURS].seconds) == repetitions
-        assert len(beside.timings[PYCOCOTOOLS].seconds) == slow
-        assert f"{slow} repetitions: a call of theirs may take minutes" in beside.notes
+        assert len(beside.timings[PYCOCOTOOLS].seconds) == few
+        assert f"{few} repetitions: a call of theirs may take minutes" in beside.notes
