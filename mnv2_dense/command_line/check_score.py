@@ -1,4 +1,4 @@
-"""Compares runs with the band of their recipe: `mnv2-dense check_score RUN ... --band FILE`."""
+"""Compares runs with the band of their recipe: `mnv2-dense check_score RUN ...`."""
 
 import argparse
 from collections.abc import Sequence
@@ -27,14 +27,20 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run"
     )
     parser.add_argument(
-        "--band", type=Path, required=True, metavar="FILE", help="JSON file of the recipe's scores"
+        "--band",
+        type=Path,
+        metavar="FILE",
+        help="JSON file of the recipe's scores (default: the one that comes with its config)",
     )
     parser.add_argument(
         "--record",
         action="store_true",
         help="write that file, replaced if there, from runs of several seeds",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.record and options.band is None:
+        parser.error("--record: name the file to write by --band")
+    return options
 
 
 def run(options: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from mnv2_dense.commands.outputs import check_output
 from mnv2_dense.commands.score_band import Band, join_runs, list_changes, read_band, write_band
 from mnv2_dense.config.loader import load_any_config
+from mnv2_dense.config.schema import AnyConfig
+from mnv2_dense.config.shipped import shipped_band
 from mnv2_dense.errors import UserError
 from mnv2_dense.small_files import read_start
 
@@ -24,26 +26,37 @@ OUTSIDE = 1
 """Exit code where a run is below the band."""
 
 
-def check_score(runs: Sequence[Path], band: Path) -> None:
+def check_score(runs: Sequence[Path], band: Path | None = None) -> None:
     """Says of each run whether it is within a band.
 
     Args:
         runs: Folders of finished runs of the band's recipe.
-        band: The file of the band.
+        band: The file of the band; None takes the one that comes with the first run's recipe.
 
     Raises:
-        UserError: A run is not finished, or of another recipe; or the file is no band.
+        UserError: A run is not finished, or of another recipe; or there is no band.
         SystemExit: A run is below the band.
     """
-    known = read_band(band)
     found = [read_run(run) for run in runs]
+    path = _find_band(found[0].recipe) if band is None else band
+    known = read_band(path)
     for run, each in zip(runs, found, strict=True):
         if changes := list_changes(known.settings, each.settings):
-            raise UserError(f"{run}: is not of the recipe of {band}: {'; '.join(changes)}")
+            raise UserError(f"{run}: is not of the recipe of {path}: {'; '.join(changes)}")
     print(f"{known.recipe}: {known.describe()}")
     verdicts = [_judge(run, each, known) for run, each in zip(runs, found, strict=True)]
     if not all(verdicts):
         raise SystemExit(OUTSIDE)
+
+
+def _find_band(recipe: str) -> Path:
+    path = shipped_band(recipe)
+    if not path.is_file():
+        raise UserError(
+            f"no band of scores comes with the recipe {recipe}; name a file by --band (there are "
+            f"bands of {' and '.join(sorted(each.stem for each in path.parent.glob('*.json')))})"
+        )
+    return path
 
 
 def record_band(runs: Sequence[Path], band: Path) -> None:
@@ -75,10 +88,14 @@ def read_run(run: Path) -> Band:
         raise UserError(f"{run}: is of task {config.task}; bands are for {' and '.join(SCORES)}")
     metrics, environment = (_read_json(_part(run, f"{name}.json")) for name in _RECORDS)
     name = SCORES[config.task]
-    settings = dict(_flatten(config.model_dump(mode="json")))
-    kept = {key: value for key, value in settings.items() if key not in UNIMPORTANT}
     scores = {config.training.seed: float(metrics[name])}
-    return Band(config.name, name, scores, kept, _made_with(environment))
+    return Band(config.name, name, scores, settings_of(config), _made_with(environment))
+
+
+def settings_of(config: AnyConfig) -> dict[str, Any]:
+    """Every key of a config, `section.key`, that decides about the score."""
+    settings = _flatten(config.model_dump(mode="json"))
+    return {key: value for key, value in settings if key not in UNIMPORTANT}
 
 
 _RECORDS = ("metrics", "environment")

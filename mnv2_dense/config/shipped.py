@@ -8,10 +8,22 @@ _FOLDER = "configs"
 
 def shipped_configs() -> dict[str, Path]:
     """Returns the files that come with the package, by name, sorted."""
+    return {path.name: path for path in sorted(_folder().glob("*.yaml"))}
+
+
+def shipped_band(recipe: str) -> Path:
+    """Returns where the band of scores of a shipped config is, whether it has one or not.
+
+    Args:
+        recipe: The config's `name`.
+    """
+    return _folder() / "bands" / f"{recipe}.json"
+
+
+def _folder() -> Path:
     # `setup.py` puts the folder of a checkout into a wheel, inside of the package.
     inside = _PACKAGE / _FOLDER
-    folder = inside if inside.is_dir() else _PACKAGE.parent / _FOLDER
-    return {path.name: path for path in sorted(folder.glob("*.yaml"))}
+    return inside if inside.is_dir() else _PACKAGE.parent / _FOLDER
 
 
 def find_config(text: str) -> Path:

@@ -1,4 +1,4 @@
-"""Where a detector loses its AP, as TIDE defines it, in NumPy; see docs/evaluation.md."""
+"""Where a detector loses its AP, as TIDE defines it, in NumPy; see docs/reports.md."""
 
 from mnv2_dense.error_analysis.analysis import analyze_errors
 from mnv2_dense.error_analysis.confusion import confusion_matrix

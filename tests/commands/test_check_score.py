@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mnv2_dense.commands import check_score
 from mnv2_dense.commands.check_score import read_run
 from mnv2_dense.config.loader import parse_config, to_yaml
 from tests.commands.tiny import Outcome, run_tool
@@ -53,6 +54,29 @@ def test_a_run_outside_of_it(
     assert outcome.code == code
     assert words in outcome.out
     assert "run-0: mAP 0.4000, within" in outcome.out
+
+
+def test_a_band_that_comes_with_its_config(
+    band: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run-0"
+    outcome = run_tool("check_score", run)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "no band of scores comes with the recipe ssdlite; name a file by --band" in outcome.err
+    assert "deeplabv3_proxy and ssdlite_proxy" in outcome.err
+
+    def find(recipe: str) -> Path:
+        return band.parent / f"{recipe}.json"
+
+    monkeypatch.setattr(check_score, "shipped_band", find)
+    band.rename(find("ssdlite"))
+    assert "within the band" in run_tool("check_score", run).require_success().out
+
+
+def test_a_band_is_recorded_into_a_named_file(tmp_path: Path) -> None:
+    outcome = run_tool("check_score", tmp_path, "--record")
+    assert outcome.code == 2
+    assert "--record: name the file to write by --band" in outcome.err
 
 
 def test_a_run_of_another_recipe(band: Path, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_a_segmenters_files_hold_every_pixel(segmenter: Path, tmp_path: Path) ->
     }
     assert {path.name for path in tmp_path.iterdir()} == names
     assert len(list((tmp_path / "pictures").iterdir())) == 2
-    for words in ("hourglass", "mIoU", f"{tmp_path / 'confusion_matrix.csv'} and "):
+    for words in ("hourglass", "mIoU", f"{tmp_path / 'confusion_matrix.csv'}, "):
         assert words in outcome.out
 
 

@@ -41,7 +41,7 @@ def test_the_same_run_goes_on_without_a_word(
     case: Case, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = case.content[CARD]["config"]["training"]["output"]
-    case.check(f"training.output={output}")
+    case.check(f"training.output={output}", "training.report=true")
     assert capsys.readouterr().out == ""
 
 

@@ -2,8 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from mnv2_dense.commands.check_score import settings_of
+from mnv2_dense.commands.score_band import list_changes, read_band
 from mnv2_dense.config import shipped
-from mnv2_dense.config.shipped import find_config, shipped_configs
+from mnv2_dense.config.loader import load_any_config
+from mnv2_dense.config.shipped import find_config, shipped_band, shipped_configs
 from tests.commands.tiny import CONFIG, ROOT
 
 
@@ -39,3 +42,14 @@ def test_any_other_path_stays_as_it_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_config(text) == Path(text)
+
+
+def test_every_band_is_of_a_config_as_it_is() -> None:
+    """A changed recipe needs its runs made anew."""
+    bands = sorted((ROOT / "configs" / "bands").glob("*.json"))
+    assert [band.stem for band in bands] == ["deeplabv3_proxy", "ssdlite_proxy"]
+    for path in bands:
+        assert shipped_band(path.stem) == path
+        config = load_any_config(ROOT / "configs" / f"{path.stem}.yaml")
+        assert list_changes(read_band(path).settings, settings_of(config)) == []
+        assert len(read_band(path).scores) >= 5

@@ -15,6 +15,7 @@ from tests.prediction.clips import write_clip
 
 NOT_RUN = {
     "benchmark": "takes minutes and more",
+    "check_score": "needs a run of a whole recipe",
     "demo": "runs until it is stopped",
     "download_data": "needs the network",
     "import_weights": "needs files of others",
@@ -24,6 +25,7 @@ NOT_RUN = {
     "srun": "starts processes on several machines",
     "sbatch": "starts processes on several machines",
     "training.devices=4": "needs four GPUs",
+    "training.devices=8": "needs eight GPUs",
     "--int8": "is refused for a network that is hardly trained",
     "--resume": "needs a run that was stopped",
 }

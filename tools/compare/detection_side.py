@@ -55,7 +55,7 @@ def coco(root: Path) -> list[str]:
 
 SIDE = Side(
     task="detection",
-    own={"ssdlite": []},
+    own={"ssdlite": [], "ssd": ["head.name=ssd"]},
     peers=PEERS,
     fitting=MOBILENET_V2,
     data={"coco": coco, SHAPES: coco},

@@ -68,7 +68,12 @@ def shapes(root: Path) -> list[str]:
 
 SIDE = Side(
     task="segmentation",
-    own={"light": ["head.aspp=none"], "aspp": ["head.aspp=dense"]},
+    own={
+        "light": ["head.aspp=none"],
+        "aspp": ["head.aspp=dense"],
+        # The map that segmentation_models.pytorch's head reads, of 1280 channels.
+        "aspp_last": ["head.aspp=dense", "head.tap=last"],
+    },
     peers=PEERS,
     fitting=[name for name, kind in PEERS.items() if kind.mobilenet_v2],
     data={"voc": voc, SHAPES: shapes},

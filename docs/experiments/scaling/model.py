@@ -73,7 +73,7 @@ def step(
 
 def main() -> None:
     """Prints a row per cluster, count of GPUs and way."""
-    batch = 24
+    batch = 32
     columns = ("connection", "GPUs", "step", "exchange after it", "within it", "and SyncBN")
     print(f"| {' | '.join([*columns, 'cores, originals', 'cores, cache'])} |")
     print("|---" * (len(columns) + 2) + "|")

@@ -62,7 +62,10 @@ def test_the_recipe_is_the_peers_alone(tmp_path: Path, performed: list[Run]) -> 
         (("--data=voc", "--networks=light"), "--data voc: it is voc=FOLDER or shapes"),
         (("--data=coco=x", "--networks=light"), "it is voc=FOLDER or shapes"),
         (("--data=voc=missing", "--networks=light"), "--data voc=missing: no such folder"),
-        (("--data=shapes", "--networks=unet"), "--networks unet: there are light, aspp, smp_"),
+        (
+            ("--data=shapes", "--networks=unet"),
+            "--networks unet: there are light, aspp, aspp_last, smp_",
+        ),
         (
             (
                 *("--data=shapes", "--weights=w.ckpt"),
