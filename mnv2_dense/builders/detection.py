@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -27,6 +28,7 @@ from mnv2_dense.detection.network import Detector
 from mnv2_dense.detection.task import DetectionTask
 from mnv2_dense.detection.transforms import EvalTransform, TrainTransform
 from mnv2_dense.errors import UserError
+from mnv2_dense.shapes.outlines import SHAPE_CLASSES
 from mnv2_dense.structures import Category, ImageSize
 from mnv2_dense.training.datamodule import DataModule
 
@@ -148,6 +150,8 @@ def count_classes(config: DetectionConfig) -> int:
     """
     if config.data.num_classes is not None:
         return config.data.num_classes
+    if config.data.generate == "shapes" and not Path(config.data.root).exists():
+        return len(SHAPE_CLASSES)
     try:
         return len(read_boxes(config.data, "train").categories)
     except UserError as error:

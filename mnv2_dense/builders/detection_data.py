@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mnv2_dense.builders.scenes import advise
 from mnv2_dense.caching.enlarged import CachedDetectionIndex, EnlargedDetectionIndex
 from mnv2_dense.caching.manifest import find_cache
 from mnv2_dense.config.detection import DetectionData
@@ -59,6 +60,8 @@ def _read(data: DetectionData, split: str, choose: Choice | None, whole: bool) -
         )
     annotations, images = root / (annotations or images), root / images
     if data.format == "coco":
+        if data.generate is not None and not annotations.is_file():
+            raise UserError(f"not found: annotation file {annotations}. {advise(data)}")
         return _read_coco(annotations, images, choose, whole)
     names = data.classes or find_classes(data)
     listed = None if listed is None else root / listed

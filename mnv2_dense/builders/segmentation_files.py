@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mnv2_dense.builders.scenes import advise
 from mnv2_dense.config.segmentation import SegmentationData
 from mnv2_dense.errors import UserError
 from mnv2_dense.formats.box_set import BoxSet
@@ -30,12 +31,11 @@ def list_masks(
     Raises:
         UserError: See `read_folders`.
     """
-    drawn = f"Remove {data.root}: it was drawn by an earlier version, and is drawn anew"
     return read_folders(
         **_places(data, split),
         categories=[Category(value, name) for value, name in enumerate(names)],
         rule=rule,
-        hint=drawn if data.generate else None,
+        hint=advise(data),
         check_sizes=check_sizes,
         upright=data.orientation == "upright",
     )

@@ -22,7 +22,11 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="OUTPUT/NAME/DATE-TIME")
     parser.add_argument(
-        "overrides", nargs="*", metavar="data.key=value", help="where the data are now"
+        "overrides",
+        nargs="*",
+        metavar="data.key=value",
+        help="where the data are now: data.root=FOLDER; of a joint run "
+        "detection.data.root=FOLDER and segmentation.data.root=FOLDER",
     )
     parser.add_argument("--out", type=Path, help="the page (default: report.html in the run)")
     parser.add_argument(

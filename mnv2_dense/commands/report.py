@@ -33,7 +33,8 @@ def report(
 
     Args:
         folder: The run's.
-        overrides: Where the data are now: `data.root=FOLDER`.
+        overrides: Where the data are now: `data.root=FOLDER`; of a joint run
+            `detection.data.root=FOLDER` and `segmentation.data.root=FOLDER`.
         out: The page; None takes `report.html` in the run's folder.
         pictures: How many of the best and of the worst are shown.
 
@@ -42,8 +43,8 @@ def report(
             a page.
     """
     quiet_lightning()
-    page = _check(folder, overrides, out)
     run = open_run(folder)
+    page = _check(folder, overrides, out)
     missing: list[str] = []
     if run.best is not None and find_evaluation(run, []) is None:
         try:
@@ -90,8 +91,10 @@ def _write(
         made.metrics = measured.metrics
         name = str(run.folder / "config.yaml")
         config = parse_any_config(run.config.model_dump(mode="json"), overrides, name=name)
-        for task, own in split_config(config).items():
-            part = Part(own, measured.of(task))
+        configs = split_config(config)
+        for task, own in configs.items():
+            key = "data.root" if len(configs) == 1 else f"{task}.data.root"
+            part = Part(own, measured.of(task), data_key=key)
             if isinstance(own, DetectionConfig):
                 missing += add_detections(part, own, measured.folder, pictures)
             else:

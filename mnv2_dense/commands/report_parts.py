@@ -24,8 +24,8 @@ from mnv2_dense.reporting.findings import Findings, study
 from mnv2_dense.reporting.outcomes import MATCH_IOU, f1_of
 from mnv2_dense.reporting.page import Part
 from mnv2_dense.reporting.pictures import Shown, show_boxes, show_label_maps
-from mnv2_dense.reporting.ranking import rank
-from mnv2_dense.reporting.segmentation import read_picture_scores
+from mnv2_dense.reporting.ranking import Standing, rank
+from mnv2_dense.reporting.segmentation import PictureScore, read_picture_scores
 from mnv2_dense.segmentation.index import SegmentationIndex
 
 SAME = 1e-6
@@ -48,13 +48,13 @@ def add_detections(part: Part, config: DetectionConfig, folder: Path, pictures: 
         results = read_results(folder / "detections.json")
         findings = study(_read_truth(folder, config), results)
     except UserError as error:
-        return [f"No curves of precision, errors, confusions and pictures: {error}"]
+        return [_lacking("No curves of precision, errors, confusions and pictures", part, error)]
     part.findings, part.names = findings, findings.names
     problems = _compare(part, findings)
     try:
         index = read_split(config, "val")
     except UserError as error:
-        return [*problems, _no_pictures(error)]
+        return [*problems, _lacking("No pictures", part, error)]
     assert isinstance(index, DetectionIndex)
     return [*problems, *_add_boxes(part, findings, results, index, pictures)]
 
@@ -82,20 +82,26 @@ def add_label_maps(
     try:
         index, see = read_split(config, "val"), _open_eyes(checkpoint)
     except UserError as error:
-        return [_no_pictures(error)]
+        return [_lacking("No pictures", part, error)]
     assert isinstance(index, SegmentationIndex)
     part.names = [category.name for category in index.categories]
     part.how = (
         "By the mIoU of a picture alone, over the classes that are in it: a class that is rare "
-        "there weighs as much as any."
+        "there weighs as much as any. Of equal pictures that with more classes is the better; one "
+        "of a single class is among the best only where there is no other."
     )
     ids = [index.image_id(place) for place in range(len(index))]
-    scores = {place: (own[name], 0.0) for place, name in enumerate(ids) if name in own}
+    standings = {place: _standing(own[name]) for place, name in enumerate(ids) if name in own}
 
     def show(place: int) -> Shown:
-        return show_label_maps(index, place, see, f"mIoU {scores[place][0]:.3f}")
+        return show_label_maps(index, place, see, f"mIoU {standings[place].score:.3f}")
 
-    return _add_pictures(part, scores, pictures, show)
+    return _add_pictures(part, standings, pictures, show)
+
+
+def _standing(own: PictureScore) -> Standing:
+    """An evaluation of an earlier version does not say how many classes there are."""
+    return Standing(own.miou) if own.classes is None else Standing(own.miou, own.classes - 1)
 
 
 def _read_truth(folder: Path, config: DetectionConfig) -> GroundTruth:
@@ -122,23 +128,24 @@ def _add_boxes(
     threshold = findings.threshold
     counts = findings.outcomes.by_picture(threshold)
     positions = {number: place for place, number in enumerate(index.image_ids.tolist())}
-    scores = {
-        image: (f1, right if f1 == 1 else wrong + missed)
+    standings = {
+        image: Standing(f1, right, wrong + missed)
         for image, (right, wrong, missed) in counts.items()
         if image in positions and (f1 := f1_of(right, wrong, missed)) is not None
     }
     part.how = (
         f"By the F1 of a picture: detections with a score of {threshold:.2f} and above, right at "
-        f"an IoU of {MATCH_IOU}."
+        f"an IoU of {MATCH_IOU}. Of equal pictures that with fewer mistakes is the better."
     )
 
     def show(image: int) -> Shown:
         right, wrong, missed = counts[image]
-        verdict = f"F1 {scores[image][0]:.2f}: {right} right, {wrong} wrong, {missed} not found"
+        f1 = standings[image].score
+        verdict = f"F1 {f1:.2f}: {right} right, {wrong} wrong, {missed} not found"
         found = detections_of(results, image, index.categories)
         return show_boxes(index, positions[image], found, threshold, verdict)
 
-    return _add_pictures(part, scores, pictures, show)
+    return _add_pictures(part, standings, pictures, show)
 
 
 def _open_eyes(checkpoint: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -152,11 +159,11 @@ def _open_eyes(checkpoint: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def _add_pictures(
     part: Part,
-    scores: Mapping[int, tuple[float, float]],
+    standings: Mapping[int, Standing],
     count: int,
     show: Callable[[int], Shown],
 ) -> list[str]:
-    ranked = rank(scores, count)
+    ranked = rank(standings, count)
     problems: list[str] = []
 
     def drawn(keys: Sequence[int]) -> list[Shown]:
@@ -174,5 +181,5 @@ def _add_pictures(
     return [f"{len(problems)} pictures cannot be drawn: {list_first(problems)}"]
 
 
-def _no_pictures(error: UserError) -> str:
-    return f"No pictures: {error} (data.root=FOLDER says where the data are now)"
+def _lacking(what: str, part: Part, error: UserError) -> str:
+    return f"{what}: {error} ({part.data_key}=FOLDER says where the data are now)"

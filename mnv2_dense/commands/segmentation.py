@@ -38,7 +38,7 @@ from mnv2_dense.structures import (
 )
 
 PICTURE_SCORES = "picture_scores.csv"
-"""The mIoU of every picture by itself."""
+"""The mIoU of every picture by itself, and how many classes its ground truth has."""
 
 
 class SegmentationColumn(Column):
@@ -77,9 +77,10 @@ class SegmentationColumn(Column):
             return []
         with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
-            writer.writerow(["picture", "mIoU"])
+            writer.writerow(["picture", "mIoU", "classes"])
             for name, score in sorted(kept.scores.items()):
-                writer.writerow([name, "" if score == UNDEFINED else score])
+                shown = "" if score == UNDEFINED else score
+                writer.writerow([name, shown, kept.classes[name]])
         return [path]
 
     @override

@@ -14,6 +14,7 @@ from mnv2_dense.structures import BoxTargets
 GOLDEN_RATIO = 0.618034
 _SMALLEST_TEXT = 10  # pixels
 _ROWS_PER_LETTER = 48
+_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue, sRGB
 
 
 class Found(Protocol):
@@ -71,6 +72,15 @@ def label_color(label: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+def text_color(color: tuple[int, int, int]) -> str:
+    """Black or white, whichever can be read on a colour: that of the higher contrast by WCAG 2."""
+    shares = (value / 255 for value in color)
+    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares]
+    luminance = sum(factor * each for factor, each in zip(_LUMINANCE, linear, strict=True))
+    # Equal contrast: (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
+    return "black" if luminance + 0.05 > (0.05 * 1.05) ** 0.5 else "white"
+
+
 def _draw(
     image: Picture,
     boxes: NDArray[np.float32],
@@ -92,5 +102,5 @@ def _draw(
     for (left, top, _, _), color, caption in marked:
         place = (left + line, top + line)
         pen.rectangle(pen.textbbox(place, caption, font), fill=color)
-        pen.text(place, caption, "black", font)
+        pen.text(place, caption, text_color(color), font)
     return np.array(canvas)

@@ -77,6 +77,7 @@ class JointTask(DenseTask):
     """
 
     score = "val/score"
+    takes_turns = True
     network: JointNetwork
     metric: JointMetric | None
 

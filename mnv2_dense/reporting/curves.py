@@ -11,6 +11,11 @@ from mnv2_dense.reporting.parts import card, hint, section
 _PACE, _WAIT = "train/images_per_second", "train/data_wait"
 _MEMORY = "train/device_memory_gib"
 _MEASURED = (_PACE, _WAIT, _MEMORY)
+_TURNS = {
+    "train/detection_loss": "detection_loss",
+    "train/segmentation_loss": "segmentation_loss",
+}
+"""Of a joint run, whose steps are each about one of them."""
 _VALIDATION_LOSSES = {
     "val/loss": "Validation loss",
     "val/detection_loss": "detection",
@@ -24,7 +29,7 @@ _SHOWN_SCORES = {
 
 
 def draw_curves(log: Log, score: str) -> Element:
-    """The curves of a run, those that its log has.
+    """The curves of a run, those that its log has; steps count from 1.
 
     Args:
         log: Of the run.
@@ -73,7 +78,10 @@ def _chart(
     """One chart, or None where there is nothing to draw."""
     if not series:
         return None
-    lines = [Line(name, one.steps, one.values, place) for place, (name, one) in enumerate(series)]
+    lines = [
+        Line(name, [step + 1 for step in one.steps], one.values, place)
+        for place, (name, one) in enumerate(series)
+    ]
     most = max(max(line.ys) for line in lines)
     heights = None if floor is None else (floor, most if most > floor else floor + 1.0)
     return draw_lines(title, lines, Axes(y_range=heights), note)
@@ -84,7 +92,9 @@ def _named(series: dict[str, Series], names: dict[str, str]) -> list[tuple[str, 
 
 
 def _losses(series: dict[str, Series]) -> list[tuple[str, Series]]:
-    """The whole loss and its parts; of one part alone, the whole."""
+    """The whole loss and its parts; of one part alone, the whole; of a joint run its two losses."""
+    if turns := _named(series, _TURNS):
+        return turns
     whole = _named(series, {"train/loss": "loss"})
     parts = [
         (key.removeprefix("train/"), one)

@@ -8,14 +8,13 @@ from mnv2_dense.error_analysis import ClassErrors, ErrorAnalysis
 from mnv2_dense.pages.markup import element
 from mnv2_dense.reporting.findings import Findings
 from mnv2_dense.reporting.matrix import Confusions, draw_matrix
-from mnv2_dense.reporting.outcomes import MATCH_IOU, f1_of
+from mnv2_dense.reporting.outcomes import MATCH_IOU, THRESHOLDS, f1_of
 from mnv2_dense.reporting.parts import (
     Cell,
     bar,
     card,
     choose_rows,
     hint,
-    order_of,
     score,
     score_bar,
     section,
@@ -83,8 +82,13 @@ def _scores(metrics: dict[str, Any], findings: Findings | None) -> Element:
 
 def _operating_point(findings: Findings) -> Element:
     right, wrong, missed = findings.outcomes.total(findings.threshold)
-    precision = right / (right + wrong) if right + wrong else 0.0
-    recall = right / (right + missed) if right + missed else 0.0
+    if not right:
+        return hint(
+            f"No detection with a score of {THRESHOLDS[0]} and above is right at IoU {MATCH_IOU}, "
+            "so that no threshold of the score is the best one: the confusion matrix and the "
+            f"pictures are at {findings.threshold:.2f}."
+        )
+    precision, recall = right / (right + wrong), right / (right + missed)
     f1 = f1_of(right, wrong, missed) or 0.0
     return hint(
         f"At a score of {findings.threshold:.2f} and above, the threshold of the highest F1 at IoU "
@@ -97,7 +101,7 @@ def _operating_point(findings: Findings) -> Element:
 def _classes(metrics: dict[str, Any], findings: Findings | None) -> Element:
     """AP of every class, the best one first."""
     scores = {name: own for name, own in metrics["per_class"].items() if isinstance(own, dict)}
-    shown, note = choose_rows(sorted(scores, key=lambda name: -order_of(scores[name].get("AP"))))
+    shown, note = choose_rows({name: own.get("AP") for name, own in scores.items()})
     errors = () if findings is None else findings.errors.classes
     known = {each.name: each for each in errors}
     keys = ("AP50", "AP75", "APs", "APm", "APl", "AR100")
@@ -165,11 +169,13 @@ def _confusion(findings: Findings) -> Element:
         findings.confusion,
         [*findings.names, _BACKGROUND],
         [*findings.names, _MISSED],
-        "objects",
+        "object",
+        with_nothing=True,
     )
     note = (
         f"Detections with a score of {findings.threshold:.2f} and above, each on the object of "
         f"whatever class that it overlaps most, with an IoU of {MATCH_IOU} or more. The last row: "
-        "detections on no object."
+        "detections that got no object, as there is none, the IoU is lower, or a better detection "
+        "has it."
     )
     return section("Confusion matrix", card(hint(note), *draw_matrix(matrix)), key="confusion")

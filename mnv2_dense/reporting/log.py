@@ -10,6 +10,8 @@ from mnv2_dense.small_files import read_start
 
 LONGEST_LOG = 1 << 26
 """Bytes that are read: some half a million rows."""
+LAST_STEP = 10**12
+"""A later one, or one before the first, is damage."""
 
 
 class Series(NamedTuple):
@@ -89,6 +91,8 @@ def _read_row(header: list[str], row: list[str]) -> tuple[int, dict[str, float]]
     """The step and the numbers of a row; ValueError where it is none."""
     cells = dict(zip(header, row, strict=True))
     step = int(cells.pop("step"))
+    if not 0 <= step <= LAST_STEP:
+        raise ValueError
     cells.pop("epoch", None)
     return step, {key: float(cell) for key, cell in cells.items() if cell}
 

@@ -1,19 +1,20 @@
 """A confusion matrix as a table: every row in per cent of its class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2_dense.pages.markup import element, shorten
+from mnv2_dense.pages.markup import count_of, element, shorten
 
 NUMBERED = 22
 """Classes up to which the per cents can be read in the cells."""
 MOST_CLASSES = 100
 """Of more, those that are confused most are shown."""
 CONFUSIONS = 10
+"""Told in words, at most, of each kind."""
 
 _LEVELS = 10
 
@@ -25,31 +26,41 @@ class Confusions(NamedTuple):
         counts: By true class (row) and predicted class (column), [C, C].
         names: Of the rows.
         columns: Of the columns: "missed" where the row is "nothing there".
-        unit: What is counted: `pixels`, `objects`.
+        unit: What is counted: `pixel`, `object`.
+        with_nothing: Whether the last row and column are no class but stand for nothing: the column
+            has the objects that are not found, the row the detections that got no object.
     """
 
     counts: NDArray[np.int64]
     names: Sequence[str]
     columns: Sequence[str]
     unit: str
+    with_nothing: bool = False
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.names) - self.with_nothing
 
 
 def draw_matrix(matrix: Confusions) -> list[Element]:
     """The table, and the most frequent confusions in words."""
-    total = len(matrix.names)
-    shown = _choose(matrix.counts) if total > MOST_CLASSES else np.arange(total)
     hints = [
         f"Rows are true classes, columns what was predicted; a cell is the share of its row's "
-        f"{matrix.unit} in per cent."
+        f"{matrix.unit}s in per cent."
     ]
-    if total > len(shown):
-        hints.append(f"Of {total:,} classes the {len(shown)} that are confused most are shown.")
-    worst = _list_confusions(matrix)
-    return [
+    if matrix.classes > MOST_CLASSES:
+        hints.append(
+            f"Of {matrix.classes:,} classes the {MOST_CLASSES} that are confused most are shown."
+        )
+    parts = [
         element("p", " ".join(hints), class_="hint"),
-        element("div", _table(matrix, shown), class_="scroll", tabindex=0),
-        *([element("h4", "Most frequent confusions"), worst] if len(worst) else []),
+        element("div", _table(matrix, _choose(matrix)), class_="scroll", tabindex=0),
     ]
+    for title, lines in _tell(matrix):
+        if lines:
+            parts += [element("h4", title), element("ol", *lines, class_="confusions")]
+    return parts
 
 
 def row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -58,10 +69,12 @@ def row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
 
 
-def _choose(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The classes with the most confusions, in their order."""
+def _choose(matrix: Confusions) -> NDArray[np.int64]:
+    """The classes with the most confusions, in their order, and nothing if that is counted."""
+    counts = matrix.counts
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
-    return np.sort(np.argsort(-wrong, kind="stable")[:MOST_CLASSES])
+    order = np.argsort(-wrong[: matrix.classes], kind="stable")[:MOST_CLASSES]
+    return np.sort(np.append(order, range(matrix.classes, len(counts))))
 
 
 def _table(matrix: Confusions, shown: NDArray[np.int64]) -> Element:
@@ -70,7 +83,7 @@ def _table(matrix: Confusions, shown: NDArray[np.int64]) -> Element:
         "tr",
         element("th", "true class", scope="col"),
         *(_column_name(matrix.columns[place]) for place in shown),
-        element("th", matrix.unit, scope="col", class_="total"),
+        element("th", f"{matrix.unit}s", scope="col", class_="total"),
     )
     rows = (
         element(
@@ -96,18 +109,47 @@ def _cell(share: float, *, right: bool) -> Element:
     return element("td", f"{100 * share:.0f}" if share >= 0.005 else "", class_=style)
 
 
-def _list_confusions(matrix: Confusions) -> Element:
-    """The largest cells off the diagonal."""
+def _tell(matrix: Confusions) -> Iterator[tuple[str, list[Element]]]:
+    """The largest cells that are wrong, by their kind: titles and lines."""
+    classes = matrix.classes
     wrong = matrix.counts.copy()
     np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
-    shares = row_shares(matrix.counts)
-    lines = []
-    for row, column in zip(*np.unravel_index(order, wrong.shape), strict=True):
-        if not wrong[row, column]:
-            break
-        count = f": {int(wrong[row, column]):,} {matrix.unit} ({shares[row, column]:.1%})"
-        names = (matrix.names[row], matrix.columns[column])
-        one, other = (element("bdi", shorten(name)) for name in names)
-        lines.append(element("li", one, " → ", other, count))
-    return element("ol", *lines, class_="confusions")
+    yield (
+        "Most frequent confusions of classes",
+        [
+            _line(matrix, row, column, matrix.unit, matrix.names[row], matrix.columns[column])
+            for row, column in _largest(wrong[:classes, :classes])
+        ],
+    )
+    if not matrix.with_nothing:
+        return
+    yield (
+        "Most often not found",
+        [
+            _line(matrix, row, classes, matrix.unit, matrix.names[row])
+            for row, _ in _largest(wrong[:classes, classes:])
+        ],
+    )
+    yield (
+        "Most detections without an object",
+        [
+            _line(matrix, classes, column, "detection", matrix.columns[column])
+            for _, column in _largest(wrong[classes:, :classes])
+        ],
+    )
+
+
+def _largest(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Row and column of the largest numbers, none of them 0."""
+    order = np.argsort(-counts, axis=None, kind="stable")[:CONFUSIONS]
+    places = zip(*np.unravel_index(order, counts.shape), strict=True)
+    return [(int(row), int(column)) for row, column in places if counts[row, column]]
+
+
+def _line(matrix: Confusions, row: int, column: int, unit: str, *names: str) -> Element:
+    """A cell in words, after the names that it is of."""
+    count = int(matrix.counts[row, column])
+    share = count / int(matrix.counts[row].sum())
+    first, *others = (element("bdi", shorten(name)) for name in names)
+    arrows = (part for other in others for part in (" → ", other))
+    return element("li", first, *arrows, f": {count_of(count, unit)} ({share:.1%})")

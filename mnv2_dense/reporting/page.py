@@ -14,7 +14,7 @@ from mnv2_dense.reporting.facts import draw_config, draw_environment, draw_timin
 from mnv2_dense.reporting.findings import Findings
 from mnv2_dense.reporting.parts import score
 from mnv2_dense.reporting.pictures import Shown, draw_pictures
-from mnv2_dense.reporting.run_folder import Run
+from mnv2_dense.reporting.run_folder import Run, split_config
 from mnv2_dense.reporting.segmentation import draw_segmentation
 from mnv2_dense.training.runs import is_finished
 
@@ -31,6 +31,7 @@ class Part:
         worst: Pictures, the worst one first.
         names: Of the classes.
         how: What the pictures' score is.
+        data_key: Of the config, for where the data are: of a joint run each task has its own.
     """
 
     config: Config
@@ -40,6 +41,7 @@ class Part:
     worst: Sequence[Shown] = ()
     names: Sequence[str] = ()
     how: str = ""
+    data_key: str = "data.root"
 
 
 @dataclass
@@ -121,6 +123,7 @@ def _header(report: Report) -> Element:
     run = report.run
     kind = f"{run.config.task.capitalize()} run"
     value = None if report.metrics is None else report.metrics.get(run.score)
+    meaning = ", the mean of mAP and mIoU" if len(split_config(run.config)) > 1 else ""
     return element(
         "header",
         element(
@@ -130,7 +133,7 @@ def _header(report: Report) -> Element:
             element("p", element("code", str(run.folder)), class_="source"),
             element("p", _state(report), class_="meaning"),
         ),
-        element("p", element("b", score(value)), f" {run.score}", class_="score"),
+        element("p", element("b", score(value)), f" {run.score}{meaning}", class_="score"),
         class_="verdict",
     )
 

@@ -1,6 +1,6 @@
 """What the sections of the page are put together from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
@@ -30,13 +30,19 @@ def hint(text: str) -> Element:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], style: str = "facts") -> Element:
-    """A table whose first column names the rows; it scrolls where the window is narrow."""
+    """A table whose first column names the rows; it scrolls where the window is narrow.
+
+    Every cell knows its column's name, to show it where there is no room for columns.
+    """
     head = element("tr", *(element("th", name, scope="col") for name in heads))
     body = (
         element(
             "tr",
             element("th", _shown(first), scope="row"),
-            *(element("td", _shown(cell)) for cell in rest),
+            *(
+                element("td", _shown(cell), data_column=name)
+                for name, cell in zip(heads[1:], rest, strict=True)
+            ),
         )
         for first, *rest in rows
     )
@@ -44,13 +50,26 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], style: str = "fa
     return element("div", drawn, class_="scroll", tabindex=0)
 
 
-def choose_rows(rows: Sequence[Row]) -> tuple[list[Row], str]:
-    """The rows of a table of classes, and a sentence on those that are left out, if any."""
-    hidden = len(rows) - SHOWN_CLASSES
-    if hidden <= 0:
-        return list(rows), ""
-    half = SHOWN_CLASSES // 2
-    return [*rows[:half], *rows[-half:]], f" {hidden:,} classes between are in metrics.json."
+def choose_rows(values: Mapping[Row, object]) -> tuple[list[Row], str]:
+    """The rows of a table of classes, the best first.
+
+    Args:
+        values: The score of every row; of too many rows those without one go first.
+
+    Returns:
+        The rows, and a sentence on those that are left out, if any.
+    """
+    rows = sorted(values, key=lambda row: -order_of(values[row]))
+    if len(rows) <= SHOWN_CLASSES:
+        return rows, ""
+    scored = [row for row in rows if order_of(values[row]) >= 0]
+    left = [(len(rows) - len(scored), "without objects")]
+    if (between := len(scored) - SHOWN_CLASSES) > 0:
+        half = SHOWN_CLASSES // 2
+        scored = [*scored[:half], *scored[-half:]]
+        left.append((between, "between"))
+    told = " and ".join(f"{count:,} classes {which}" for count, which in left if count)
+    return scored, f" In metrics.json alone: {told}."
 
 
 def tiles(values: Sequence[tuple[str, str]]) -> Element:

@@ -142,13 +142,18 @@ def _read_json(path: Path) -> Any:
 
 def _is_sound(metrics: Any, run: Run) -> bool:
     """Whether the numbers of an evaluation are where they should be."""
-    if not isinstance(metrics, dict) or not isinstance(metrics.get(run.score), int | float):
+    if not isinstance(metrics, dict) or not _is_score(metrics.get(run.score)):
         return False
     measured = Measured(run.folder, metrics)
     parts = {task: measured.of(task) for task in split_config(run.config)}
     return all(
         isinstance(part, dict)
         and isinstance(part.get("per_class"), dict)
-        and isinstance(part.get(SCORES[task]), int | float)
+        and _is_score(part.get(SCORES[task]))
         for task, part in parts.items()
     )
+
+
+def _is_score(value: object) -> bool:
+    """Whether it can be a score: -1 stands for nothing to measure."""
+    return isinstance(value, int | float) and -1 <= value <= 1

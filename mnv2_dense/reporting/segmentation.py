@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -28,16 +28,35 @@ _SUMMARY = {
 }
 
 
-def read_picture_scores(path: Path) -> dict[str, float] | None:
-    """The mIoU of every picture that has one, by its name; None where the file cannot be used."""
+class PictureScore(NamedTuple):
+    """What an evaluation says of a picture.
+
+    Attributes:
+        miou: Of the picture alone, in [0, 1].
+        classes: How many its ground truth has; None where an earlier version did not write it.
+    """
+
+    miou: float
+    classes: int | None
+
+
+def read_picture_scores(path: Path) -> dict[str, PictureScore] | None:
+    """Every picture that has a score, by its name; None where the file cannot be used."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, *rows = csv.reader(file)
-        if header != ["picture", "mIoU"]:
+        if header not in (["picture", "mIoU"], ["picture", "mIoU", "classes"]):
             return None
-        return {name: float(value) for name, value in rows if value}
-    except (OSError, ValueError, csv.Error):
+        return {row[0]: _read_score(*row[1:]) for row in rows if row[1]}
+    except (OSError, ValueError, TypeError, IndexError, csv.Error):
         return None
+
+
+def _read_score(miou: str, classes: str | None = None) -> PictureScore:
+    found = PictureScore(float(miou), None if classes is None else int(classes))
+    if not (0 <= found.miou <= 1 and (found.classes is None or found.classes > 0)):
+        raise ValueError
+    return found
 
 
 def draw_segmentation(metrics: dict[str, Any]) -> list[Element]:
@@ -50,7 +69,7 @@ def draw_segmentation(metrics: dict[str, Any]) -> list[Element]:
     parts = [_scores(metrics), _classes(metrics["per_class"], matrix)]
     if matrix is not None:
         names = list(metrics["per_class"])
-        drawn = draw_matrix(Confusions(matrix, names, names, "pixels"))
+        drawn = draw_matrix(Confusions(matrix, names, names, "pixel"))
         parts.append(section("Confusion matrix", card(*drawn), key="confusion"))
     return parts
 
@@ -79,8 +98,7 @@ def _classes(per_class: dict[str, float | None], matrix: NDArray[np.int64] | Non
     """IoU of every class, the best one first."""
     names = list(per_class)
     values = [order_of(each) for each in per_class.values()]
-    order = sorted(range(len(names)), key=lambda label: -values[label])
-    shown, note = choose_rows(order)
+    shown, note = choose_rows(dict(enumerate(values)))
     more = () if matrix is None else ("precision", "recall", "share of pixels")
     rows = [
         (

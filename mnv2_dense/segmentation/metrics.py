@@ -27,11 +27,13 @@ class PictureScores:
 
     Attributes:
         scores: By the name of the picture; -1 of one that is void altogether.
+        classes: How many are in its ground truth.
     """
 
     def __init__(self, classes: int) -> None:
         self.names = [str(label) for label in range(classes)]
         self.scores: dict[str, float] = {}
+        self.classes: dict[str, int] = {}
         self._open: tuple[str, NDArray[np.int64]] | None = None
 
     def update(self, picture: str, predicted: Tensor, reference: Tensor) -> None:
@@ -41,11 +43,13 @@ class PictureScores:
             counts = counts + self._open[1]
         self._open = picture, counts
         self.scores[picture] = evaluate(counts, self.names).summary["mIoU"]
+        self.classes[picture] = int(counts.any(axis=1).sum())
 
     def gather(self) -> None:
         """Takes in the pictures of all processes; all must call it."""
         self._open = None
         self.scores = {name: score for own in gather(self.scores) for name, score in own.items()}
+        self.classes = {name: count for own in gather(self.classes) for name, count in own.items()}
 
 
 class SegmentationMetric(Metric):

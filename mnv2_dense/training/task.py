@@ -72,6 +72,8 @@ class DenseTask(pl.LightningModule, ABC):
 
     score: ClassVar[str]
     """Name of the score, in the log, that chooses the best checkpoint."""
+    takes_turns: ClassVar[bool] = False
+    """Whether a step is about one of several losses: those are logged, and no loss of the step."""
 
     mean: Tensor
     std: Tensor
@@ -124,7 +126,8 @@ class DenseTask(pl.LightningModule, ABC):
         losses = {"loss": terms.total, **named}
         to_learn = watch_of(self.trainer).check(self, losses, batch.image_ids)
         for name, value in losses.items():
-            self.log(f"train/{name}", value, prog_bar=True)
+            shown = name != "loss" or not self.takes_turns
+            self.log(f"train/{name}", value, prog_bar=shown, logger=shown)
         return to_learn
 
     def measure_nothing(self) -> None:

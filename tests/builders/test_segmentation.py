@@ -335,10 +335,11 @@ def test_classes_are_counted_in_the_data_or_given(tmp_path: Path) -> None:
         count_classes(config_of("data.classes=null", f"data.root={tmp_path}"))
 
 
-def test_a_built_in_set_without_label_maps_is_to_be_drawn_anew(tmp_path: Path) -> None:
-    (tmp_path / "train2017").mkdir()
-    with pytest.raises(UserError, match=f"Remove {tmp_path}: it was drawn by an earlier version"):
-        read_split(config_of(f"data.root={tmp_path}", "data.generate=shapes"), "train")
+def test_nobody_is_told_to_remove_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    config = config_of(f"data.root={tmp_path}", "data.generate=shapes")
+    with pytest.raises(UserError, match=f"data.root={tmp_path} holds no built-in scenes: name a"):
+        read_split(config, "train")
 
 
 def test_data_of_a_config(shapes_set: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_band_that_comes_with_its_config(
     outcome = run_tool("check_score", run)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "no band of scores comes with the recipe ssdlite; name a file by --band" in outcome.err
-    assert "deeplabv3_proxy and ssdlite_proxy" in outcome.err
+    assert "(there are bands of deeplabv3_proxy" in outcome.err
 
     def find(recipe: str) -> Path:
         return band.parent / f"{recipe}.json"
