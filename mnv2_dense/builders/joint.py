@@ -1,5 +1,6 @@
 """A joint network and its two data sets, out of a config: what the columns' builders build."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import torch
 from mnv2_dense.builders import detection, detection_data, segmentation, segmentation_data
 from mnv2_dense.builders.backbones import build_backbone
 from mnv2_dense.builders.parts import input_size, task_options
+from mnv2_dense.config.joint import DetectionPart
 from mnv2_dense.config.schema import JointConfig
 from mnv2_dense.detection.index import DetectionIndex
 from mnv2_dense.errors import UserError
@@ -22,18 +24,23 @@ from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.metrics import SegmentationMetric
 from mnv2_dense.structures import Category
 
+_KEY = re.compile(rf"(?<![\w./-])({'|'.join(DetectionPart.model_fields)})\.(?=[a-z_]+\b)")
+"""The beginning of a key of a section that both tasks have, each its own; not of a file's name."""
+
 
 @contextmanager
 def part(name: str) -> Iterator[None]:
     """Says of which part of a joint config's keys an error speaks.
 
     Raises:
-        UserError: One was raised within; its message now begins with the part.
+        UserError: One was raised within; its message now begins with the part, and the keys in it
+            are the joint config's.
     """
     try:
         yield
     except UserError as error:
-        raise UserError(f"{name}: {error}") from error
+        message = _KEY.sub(lambda key: f"{name}.{key[0]}", str(error))
+        raise UserError(f"{name}: {message}") from error
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         program("configs"),
         description="List the configs that come with the package, or copy one to be changed. "
-        "Every command takes them by their names alone, too.",
+        "Every command takes them by their file names, too.",
     )
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="write a copy of this one into the current folder"

@@ -1,17 +1,27 @@
 """Whether a finished run reached what its recipe reaches with other seeds."""
 
 import json
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mnv2_dense.commands.outputs import check_output
-from mnv2_dense.commands.score_band import Band, join_runs, list_changes, read_band, write_band
-from mnv2_dense.config.loader import load_any_config
+from mnv2_dense.commands.score_band import (
+    Band,
+    join_runs,
+    list_changes,
+    read_band,
+    read_score,
+    write_band,
+)
+from mnv2_dense.config.loader import load_any_config, parse_any_config
 from mnv2_dense.config.schema import AnyConfig
 from mnv2_dense.config.shipped import shipped_band
 from mnv2_dense.errors import UserError
+from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.small_files import read_start
+from mnv2_dense.training.checkpoint_io import CARD
 
 SCORES = {"detection": "mAP", "segmentation": "mIoU"}
 """What is compared of each task's `metrics.json`."""
@@ -21,6 +31,8 @@ UNIMPORTANT = (
     *("training.save_every_minutes", "training.compile", "training.photometric_on"),
 )
 """Keys that change no score, or only as another seed does."""
+EVALUATION = "evaluation.yaml"
+"""What an evaluation leaves beside its scores, and training does not."""
 MAX_FILE_BYTES = 10_000_000
 OUTSIDE = 1
 """Exit code where a run is below the band."""
@@ -40,11 +52,16 @@ def check_score(runs: Sequence[Path], band: Path | None = None) -> None:
     found = [read_run(run) for run in runs]
     path = _find_band(found[0].recipe) if band is None else band
     known = read_band(path)
+    # Keys that came after the band was recorded have their defaults, as if they had been there.
+    defaults = settings_of(parse_any_config({"task": found[0].settings["task"]}))
+    settings = {**defaults, **known.settings}
     for run, each in zip(runs, found, strict=True):
-        if changes := list_changes(known.settings, each.settings):
+        if changes := list_changes(settings, each.settings):
             raise UserError(f"{run}: is not of the recipe of {path}: {'; '.join(changes)}")
     print(f"{known.recipe}: {known.describe()}")
     verdicts = [_judge(run, each, known) for run, each in zip(runs, found, strict=True)]
+    if len(found) > 1:
+        verdicts.append(_judge_mean(found, known))
     if not all(verdicts):
         raise SystemExit(OUTSIDE)
 
@@ -53,8 +70,8 @@ def _find_band(recipe: str) -> Path:
     path = shipped_band(recipe)
     if not path.is_file():
         raise UserError(
-            f"no band of scores comes with the recipe {recipe}; name a file by --band (there are "
-            f"bands of {' and '.join(sorted(each.stem for each in path.parent.glob('*.json')))})"
+            f"no band of scores comes with the recipe {recipe}; name a file by --band, see "
+            "docs/proxy.md"
         )
     return path
 
@@ -81,15 +98,21 @@ def read_run(run: Path) -> Band:
     """The score of a finished run, as a band of its seed alone.
 
     Raises:
-        UserError: It is no folder of a run that was trained to its end.
+        UserError: It is no folder of a run that was trained to its end, its scores are of another
+            evaluation, or it began with the weights of another run.
     """
     config = load_any_config(_part(run, "config.yaml"))
     if config.task not in SCORES:
         raise UserError(f"{run}: is of task {config.task}; bands are for {' and '.join(SCORES)}")
     metrics, environment = (_read_json(_part(run, f"{name}.json")) for name in _RECORDS)
     name = SCORES[config.task]
-    scores = {config.training.seed: float(metrics[name])}
-    return Band(config.name, name, scores, settings_of(config), _made_with(environment))
+    _check_own(run, environment)
+    try:
+        scores = {config.training.seed: read_score(metrics.get(name))}
+        made_with = _made_with(environment)
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{run}: its {name} or its environment is damaged: {error}") from error
+    return Band(config.name, name, scores, settings_of(config), made_with, _data_of(run))
 
 
 def settings_of(config: AnyConfig) -> dict[str, Any]:
@@ -101,9 +124,43 @@ def settings_of(config: AnyConfig) -> dict[str, Any]:
 _RECORDS = ("metrics", "environment")
 
 
+def _check_own(run: Path, environment: Mapping[str, Any]) -> None:
+    """Refuses scores that are not of the run's own training and evaluation."""
+    if (run / EVALUATION).exists():
+        raise UserError(
+            f"{run}: evaluate --out wrote its metrics.json; give a run's folder as training left it"
+        )
+    command = environment.get("command")
+    given = command if isinstance(command, list) else []
+    if words := [word for word in given if str(word).split("=")[0] == "--weights"]:
+        raise UserError(
+            f"{run}: began with {words[0]}; a band is of runs that begin by config alone"
+        )
+
+
+def _data_of(run: Path) -> dict[str, str]:
+    """What the best checkpoint says of its data."""
+    path = run / "checkpoints" / "best.ckpt"
+    card = read_checkpoint(path).get(CARD) if path.is_file() else None
+    return dict(card.get("data", {})) if isinstance(card, dict) else {}
+
+
+def _judge_mean(found: Sequence[Band], band: Band) -> bool:
+    """The same of the mean of several runs, which shows smaller losses."""
+    mean = statistics.fmean(score for each in found for score in each.scores.values())
+    low, _ = band.limits(len(found))
+    words = "within the band" if mean >= low else "BELOW the band"
+    print(
+        f"mean of {len(found)} runs: {band.score} {mean:.4f}, {words} of such means, from {low:.4f}"
+    )
+    return mean >= low
+
+
 def _judge(run: Path, found: Band, band: Band) -> bool:
     """Prints where a run stands; whether it is not below."""
-    low, high = band.limits
+    low, high = band.limits()
+    if band.data and found.data and band.data != found.data:
+        print(f"{run}: its data are not those of the band, or were drawn by other library versions")
     ((seed, score),) = found.scores.items()
     words = "within the band" if low <= score <= high else "BELOW the band"
     if score > high:

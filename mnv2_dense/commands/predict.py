@@ -57,8 +57,8 @@ def predict(
     pictures, videos = sort_sources(sources)
     if videos and not isinstance(opened.recorder, ModelRecorder):
         raise UserError(
-            f"{videos[0]}: videos are for detectors and for segmenters at a single scale; "
-            f"{options.weights} takes pictures"
+            f"{videos[0]}: videos are for detectors and for segmenters at a single scale, not for "
+            f"joint networks; {options.weights} takes pictures"
         )
     failures: list[str] = []
     if pictures:

@@ -94,7 +94,9 @@ class JointConfig(Section):
             try:
                 column()
             except ValidationError as error:
-                raise ValueError(f"{name}.{error.errors()[0]['ctx']['error']}") from error
+                first = error.errors()[0]
+                reason = first.get("ctx", {}).get("error", first["msg"])
+                raise ValueError(f"{name}.{reason}") from error
         return self
 
     def detector(self) -> DetectionConfig:

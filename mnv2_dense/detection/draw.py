@@ -14,7 +14,8 @@ from mnv2_dense.structures import BoxTargets
 GOLDEN_RATIO = 0.618034
 _SMALLEST_TEXT = 10  # pixels
 _ROWS_PER_LETTER = 48
-_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue, sRGB
+_LUMINANCE, _GAMMA = (0.2126, 0.7152, 0.0722), 2.2  # of red, green and blue, about sRGB's
+_EQUAL_CONTRAST = 0.179  # (L + 0.05) / 0.05 = 1.05 / (L + 0.05)
 
 
 class Found(Protocol):
@@ -74,11 +75,10 @@ def label_color(label: int) -> tuple[int, int, int]:
 
 def text_color(color: tuple[int, int, int]) -> str:
     """Black or white, whichever can be read on a colour: that of the higher contrast by WCAG 2."""
-    shares = (value / 255 for value in color)
-    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares]
-    luminance = sum(factor * each for factor, each in zip(_LUMINANCE, linear, strict=True))
-    # Equal contrast: (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
-    return "black" if luminance + 0.05 > (0.05 * 1.05) ** 0.5 else "white"
+    luminance = sum(
+        factor * (value / 255) ** _GAMMA for factor, value in zip(_LUMINANCE, color, strict=True)
+    )
+    return "black" if luminance > _EQUAL_CONTRAST else "white"
 
 
 def _draw(

@@ -74,7 +74,7 @@ def _choose(matrix: Confusions) -> NDArray[np.int64]:
     counts = matrix.counts
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     order = np.argsort(-wrong[: matrix.classes], kind="stable")[:MOST_CLASSES]
-    return np.sort(np.append(order, range(matrix.classes, len(counts))))
+    return np.sort(np.append(order, np.arange(matrix.classes, len(counts))))
 
 
 def _table(matrix: Confusions, shown: NDArray[np.int64]) -> Element:
@@ -111,32 +111,30 @@ def _cell(share: float, *, right: bool) -> Element:
 
 def _tell(matrix: Confusions) -> Iterator[tuple[str, list[Element]]]:
     """The largest cells that are wrong, by their kind: titles and lines."""
-    classes = matrix.classes
-    wrong = matrix.counts.copy()
+    yield "Most frequent confusions of classes", list(_tell_confused(matrix))
+    if matrix.with_nothing:
+        yield "Most often not found", list(_tell_missed(matrix))
+        yield "Most detections without an object", list(_tell_unfounded(matrix))
+
+
+def _tell_confused(matrix: Confusions) -> Iterator[Element]:
+    wrong = matrix.counts[: matrix.classes, : matrix.classes].copy()
     np.fill_diagonal(wrong, 0)
-    yield (
-        "Most frequent confusions of classes",
-        [
-            _line(matrix, row, column, matrix.unit, matrix.names[row], matrix.columns[column])
-            for row, column in _largest(wrong[:classes, :classes])
-        ],
-    )
-    if not matrix.with_nothing:
-        return
-    yield (
-        "Most often not found",
-        [
-            _line(matrix, row, classes, matrix.unit, matrix.names[row])
-            for row, _ in _largest(wrong[:classes, classes:])
-        ],
-    )
-    yield (
-        "Most detections without an object",
-        [
-            _line(matrix, classes, column, "detection", matrix.columns[column])
-            for _, column in _largest(wrong[classes:, :classes])
-        ],
-    )
+    for row, column in _largest(wrong):
+        names = matrix.names[row], matrix.columns[column]
+        yield _line(matrix, row, column, matrix.unit, *names)
+
+
+def _tell_missed(matrix: Confusions) -> Iterator[Element]:
+    nothing = matrix.classes
+    for row, _ in _largest(matrix.counts[:nothing, nothing:]):
+        yield _line(matrix, row, nothing, matrix.unit, matrix.names[row])
+
+
+def _tell_unfounded(matrix: Confusions) -> Iterator[Element]:
+    nothing = matrix.classes
+    for _, column in _largest(matrix.counts[nothing:, :nothing]):
+        yield _line(matrix, nothing, column, "detection", matrix.columns[column])
 
 
 def _largest(counts: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -68,7 +68,11 @@ def choose_rows(values: Mapping[Row, object]) -> tuple[list[Row], str]:
         half = SHOWN_CLASSES // 2
         scored = [*scored[:half], *scored[-half:]]
         left.append((between, "between"))
-    told = " and ".join(f"{count:,} classes {which}" for count, which in left if count)
+    told = " and ".join(
+        f"{count:,} {'class' if count == 1 else 'classes'} {which}"
+        for count, which in left
+        if count
+    )
     return scored, f" In metrics.json alone: {told}."
 
 

@@ -126,8 +126,10 @@ class DenseTask(pl.LightningModule, ABC):
         losses = {"loss": terms.total, **named}
         to_learn = watch_of(self.trainer).check(self, losses, batch.image_ids)
         for name, value in losses.items():
-            shown = name != "loss" or not self.takes_turns
-            self.log(f"train/{name}", value, prog_bar=shown, logger=shown)
+            hidden = self.takes_turns and name == "loss"
+            # None is Lightning's default: True would warn where there is no logger.
+            logger = False if hidden else None
+            self.log(f"train/{name}", value, prog_bar=not hidden, logger=logger)
         return to_learn
 
     def measure_nothing(self) -> None:

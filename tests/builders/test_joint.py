@@ -44,15 +44,24 @@ SPLITS = ("train", "val")
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("detection.head.taps=[block_99]", "detection: head.taps: unknown taps"),
-        ("segmentation.head.tap=block_99", "segmentation: head.tap: unknown taps"),
-        ("detection.anchors.scales=[0.1]", "detection: anchors.scales: "),
+        ("detection.head.taps=[block_99]", "detection: detection.head.taps: unknown taps"),
+        ("segmentation.head.tap=block_99", "segmentation: segmentation.head.tap: unknown taps"),
+        ("detection.anchors.scales=[0.1]", "detection: detection.anchors.scales: "),
     ],
 )
 def test_a_network_that_cannot_be_built_is_a_line(override: str, message: str) -> None:
     with pytest.raises(UserError) as raised:
         joint.check_network(config_of(Path("data"), override))
     assert str(raised.value).startswith(message)
+
+
+def test_keys_in_messages_are_those_of_the_joint_config() -> None:
+    with pytest.raises(UserError) as raised, joint.part("detection"):
+        raise UserError("data.num_classes=11: give head.taps, not x/data.json or metadata.key")
+    assert str(raised.value) == (
+        "detection: detection.data.num_classes=11: give detection.head.taps, not x/data.json or "
+        "metadata.key"
+    )
 
 
 @pytest.mark.parametrize("part", ["detection", "segmentation"])

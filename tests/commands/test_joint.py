@@ -2,6 +2,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tests.commands.tiny import (
     same_weights,
 )
 from tests.joint.tiny import BATCHES, CONFIG, overrides, train_joint
+from tests.pages.parsing import Page
 
 TURNS = 4  # 12 pictures with label maps in batches of 3; those with boxes are 3 batches of 4.
 STEPS = 2 * TURNS
@@ -44,7 +46,9 @@ def _restored_signals() -> Iterator[None]:
 
 def test_a_run_logs_both_losses_and_all_scores(joint_run: Path) -> None:
     rows = read_log(joint_run)
-    assert len(logged(rows, "train/loss")) == STEPS
+    assert len(logged(rows, "train/detection_loss")) == STEPS
+    assert len(logged(rows, "train/segmentation_loss")) == STEPS - 1
+    assert "train/loss" not in rows[0]  # It would be now the one and now the other.
     for key in ("val/mAP", "val/mIoU", "val/score", "val/detection_loss", "val/segmentation_loss"):
         assert len(logged(rows, key)) == 1, key
     score = (float(logged(rows, "val/mAP")[0]) + float(logged(rows, "val/mIoU")[0])) / 2
@@ -52,11 +56,21 @@ def test_a_run_logs_both_losses_and_all_scores(joint_run: Path) -> None:
 
 
 def test_steps_are_of_one_set_and_of_the_other(joint_run: Path) -> None:
-    losses = [float(value) for value in logged(read_log(joint_run), "train/loss")]
-    rows = [row for row in read_log(joint_run) if row.get("train/loss")]
-    for number, (loss, row) in enumerate(zip(losses, rows, strict=True)):
-        key = ("train/detection_loss", "train/segmentation_loss")[number % 2]
-        assert loss == float(row[key])
+    keys = ("train/detection_loss", "train/segmentation_loss")
+    rows = [row for row in read_log(joint_run) if row["train/detection_loss"]]
+    for number, (before, row) in enumerate(pairwise(rows), start=1):
+        changed = [key for key in keys if row[key] != before[key]]
+        assert changed == [keys[number % 2]]
+
+
+def test_a_page_says_how_the_data_of_each_task_are_given(joint_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    keys = ("detection.data.root", "segmentation.data.root")
+    gone = [f"{key}=nowhere" for key in keys]
+    run_tool("report", joint_run, *gone, "--out", out).require_success()
+    said = Page(out.read_text()).text
+    assert all(f"({key}=FOLDER says where the data are now)" in said for key in keys)
+    assert "(data.root" not in said
 
 
 def test_the_final_numbers_are_those_of_the_best_checkpoint(

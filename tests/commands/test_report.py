@@ -160,6 +160,28 @@ def test_mistakes_are_one_line(detector: Path, arguments: list[str], told: str) 
     assert told in outcome.err
 
 
+def test_a_file_is_no_run(detector: Path) -> None:
+    best = detector / "checkpoints" / "best.ckpt"
+    outcome = report(best)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {best}: no folder of a run")
+
+
+def test_pictures_of_a_single_class_are_not_the_best(
+    segmentation_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(segmentation_run, tmp_path / "run"))
+    header, *rows = (run / "picture_scores.csv").read_text().splitlines()
+    assert header == "picture,mIoU,classes"
+    first, *others = (row.partition(",")[0] for row in rows)
+    assert all(int(row.rpartition(",")[2]) > 1 for row in rows)  # Else this test tells nothing.
+    changed = [header, f"{first},1.0,1", *(f"{name},0.5,{n}" for n, name in enumerate(others, 2))]
+    (run / "picture_scores.csv").write_text("\n".join(changed) + "\n")
+    report(run, "--pictures", 1).require_success()
+    texts = page_of(run).texts
+    assert texts[texts.index("Best") + 1] == others[-1]
+
+
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     outcome = report(tmp_path)
     assert outcome.code == 2

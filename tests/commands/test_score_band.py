@@ -11,7 +11,8 @@ SCORES = {0: 0.40, 1: 0.42, 2: 0.44, 3: 0.41, 4: 0.43}
 
 def band(scores: dict[int, float], **settings: object) -> Band:
     made_with = {"torch": "2.12.1", "processor": "some"}
-    return Band("recipe", "mAP", scores, settings or {"optimizer.name": "sgd"}, made_with)
+    data = {"train": "digest"}
+    return Band("recipe", "mAP", scores, settings or {"optimizer.name": "sgd"}, made_with, data)
 
 
 def test_the_limits_are_students() -> None:
@@ -19,13 +20,32 @@ def test_the_limits_are_students() -> None:
     found = band(SCORES)
     assert found.mean == pytest.approx(0.42, abs=1e-12)
     assert found.deviation == pytest.approx(0.0158114, abs=1e-7)
-    assert found.limits == pytest.approx((0.42 - 0.0797470, 0.42 + 0.0797470), abs=1e-5)
+    assert found.limits() == pytest.approx((0.42 - 0.0797470, 0.42 + 0.0797470), abs=1e-5)
 
 
 def test_few_runs_make_a_wide_band() -> None:
     """t of 2 degrees is 9.9248; the same deviation."""
-    low, high = band({0: 0.42 - 0.0158114, 1: 0.42, 2: 0.42 + 0.0158114}).limits
+    low, high = band({0: 0.42 - 0.0158114, 1: 0.42, 2: 0.42 + 0.0158114}).limits()
     assert (high - low) / 2 == pytest.approx(9.9248 * 0.0158114 * (4 / 3) ** 0.5, abs=1e-5)
+
+
+def test_the_mean_of_many_runs_has_a_narrow_band() -> None:
+    low, high = band(SCORES).limits(4)
+    assert (high - low) / 2 == pytest.approx(4.6041 * 0.0158114 * (1 / 4 + 1 / 5) ** 0.5, abs=1e-5)
+
+
+def test_equal_scores_make_no_band_of_no_width() -> None:
+    low, high = band({0: 0.4, 1: 0.4, 2: 0.4}).limits()
+    assert high - low == pytest.approx(2 * 9.9248 * 0.001 * (4 / 3) ** 0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("score", ["NaN", "7", "null", "true", "[0.5]", '"0.5"'])
+def test_a_band_of_what_is_no_score(tmp_path: Path, score: str) -> None:
+    path = tmp_path / "band.json"
+    write_band(path, band(SCORES))
+    path.write_text(path.read_text().replace("0.44,", f"{score},").replace("0.44\n", f"{score}\n"))
+    with pytest.raises(UserError, match=r"band\.json: is no band of scores"):
+        read_band(path)
 
 
 def test_written_and_read(tmp_path: Path) -> None:

@@ -182,12 +182,16 @@ def test_a_tables_cells_survive_any_name(tmp_path: Path) -> None:
     scores = evaluate(np.array([[5, 1], [2, 3]]), [category.name for category in CATEGORIES])
     kept = PictureScores(2)
     kept.scores = {'b, "2"': 0.25, "a": 1.0, "void": -1.0}
+    kept.classes = {'b, "2"': 2, "a": 1, "void": 0}
     paths = column(scores=scores, picture_scores=kept).write_results(tmp_path)
     names = ["confusion_matrix.csv", "confusion_matrix.png", "picture_scores.csv"]
     assert [path.name for path in paths] == names
     with paths[2].open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows == [["picture", "mIoU"], ["a", "1.0"], ['b, "2"', "0.25"], ["void", ""]]
+    assert rows == [
+        *(["picture", "mIoU", "classes"], ["a", "1.0", "1"], ['b, "2"', "0.25", "2"]),
+        ["void", "", "0"],
+    ]
     paths = column(scores=scores, picture_scores=None).write_results(tmp_path)
     assert [path.name for path in paths] == names[:2]
     with paths[0].open(newline="") as file:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnv2_dense.detection.draw import draw_detections, draw_targets, label_color
+from mnv2_dense.detection.draw import draw_detections, draw_targets, label_color, text_color
 from mnv2_dense.drawing import Picture
 from mnv2_dense.structures import BoxTargets, Detections
 
@@ -60,3 +60,18 @@ def test_classes_have_different_bright_colours() -> None:
     colors = [label_color(label) for label in range(80)]
     assert len(set(colors)) == 80
     assert all(max(color) == 255 for color in colors)
+
+
+def test_captions_can_be_read_on_their_colour() -> None:
+    blue, yellow, red = (0, 0, 255), (255, 255, 0), (255, 38, 38)
+    assert [text_color(color) for color in (blue, yellow, red)] == ["white", "black", "black"]
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_caption_has_letters_of_that_colour(label: int) -> None:
+    drawn = draw_targets(gray(), BoxTargets(*detections(label=label)[::2]), NAMES)
+    brightness = drawn.astype(int).sum(axis=2)  # Letters have smooth edges.
+    if text_color(label_color(label)) == "black":
+        assert brightness.min() < 10
+    else:
+        assert brightness.max() > 3 * 255 - 10

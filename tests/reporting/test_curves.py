@@ -35,6 +35,8 @@ def test_a_detectors_curves() -> None:
     assert pace.startswith("Images per second: ")
     assert wait.startswith("Share of time waiting for data: ")
     assert "best mAP 0.300, after step 1" in drawn.texts
+    table = drawn.texts.index("step", drawn.texts.index("Numbers"))
+    assert drawn.texts[table + 4 :][:4] == ["1", "4", "3", "1"]  # Steps count from 1.
     # The axes of measurements begin at zero: half of the largest is in the middle.
     assert drawn.all("polyline")[-1]["points"] == "50,97.5 370,10"
 
@@ -53,6 +55,23 @@ def test_a_loss_of_one_part_is_drawn_once_and_rates_by_group() -> None:
     drawn = show(draw_curves(log, "mIoU"))
     assert [title.count(" from ") for title in titles(drawn)] == [1, 2]
     assert {"SGD/pg1", "SGD/pg2", "loss"} <= set(drawn.texts)
+
+
+def test_of_a_joint_run_the_two_losses_are_drawn() -> None:
+    boxes, masks = Series([0, 2], [4.0, 2.0]), Series([1, 2], [3.0, 1.0])
+    log = Log(
+        {
+            "train/classification": boxes,
+            "train/detection_loss": boxes,
+            "train/loss": masks,  # Of a run of an earlier version.
+            "train/segmentation_loss": masks,
+        },
+        [],
+    )
+    assert titles(show(draw_curves(log, "score"))) == [
+        "Training loss: detection_loss from 4 to 2, between 2 and 4; "
+        "segmentation_loss from 3 to 1, between 1 and 3"
+    ]
 
 
 def test_nothing_was_logged() -> None:

@@ -1,5 +1,7 @@
 from typing import Any
 
+import numpy as np
+
 from mnv2_dense.reporting.detection import draw_detection
 from tests.reporting.scenes import SCRIPT, findings_of, show
 
@@ -30,6 +32,33 @@ def test_sizes_have_their_numbers_and_objects() -> None:
     small = texts.index("small (below 32² pixels)")
     assert texts[small + 1 : small + 4] == ["0.500", "0.500", "4"]
     assert texts[small + 5 : small + 8] == ["-", "-", "0"]
+
+
+def test_without_a_hit_no_threshold_is_the_best() -> None:
+    findings = findings_of("cat", "dog")
+    nothing = findings.outcomes._replace(hits=np.zeros_like(findings.outcomes.hits))
+    threshold = nothing.choose_threshold()
+    drawn = show(
+        *draw_detection(
+            metrics_of("cat", "dog"), findings._replace(outcomes=nothing, threshold=threshold)
+        )
+    )
+    assert "No detection with a score of 0.01 and above is right at IoU 0.5" in drawn.text
+    assert "pictures are at 0.30." in drawn.text
+    assert "highest F1" not in drawn.text
+
+
+def test_the_last_row_is_of_detections_that_got_no_object() -> None:
+    drawn = show(*draw_detection(metrics_of("cat", "dog"), findings_of("cat", "dog")))
+    assert "The last row: detections that got no object" in drawn.text
+    found = drawn.texts.index("Most often not found")
+    assert drawn.texts[found + 1 : found + 3] == ["dog", ": 2 objects (100.0%)"]
+
+
+def test_cells_name_their_columns_where_there_is_no_room_for_them() -> None:
+    drawn = show(*draw_detection(metrics_of("cat", "dog"), None))
+    columns = [each["data-column"] for each in drawn.all("td") if "AP75" in each.values()]
+    assert columns == ["AP75"] * 2
 
 
 def test_scores_alone() -> None:

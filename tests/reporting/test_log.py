@@ -23,6 +23,12 @@ def test_steps_that_were_done_again_count_once(tmp_path: Path) -> None:
     assert log.series["train/loss"] == Series([0, 1, 2], [5.0, 7.0, 3.0])
 
 
+def test_steps_that_cannot_be_are_damage(tmp_path: Path) -> None:
+    log = read_log(log_of(tmp_path, f"step,train/loss\n-3,5\n1,4\n{10**19},3\n"))
+    assert log.series["train/loss"] == Series([1], [4.0])
+    assert log.problems == ["2 rows of metrics.csv are damaged and left out"]
+
+
 def test_damaged_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     text = b"step,train/loss,lr\n0,2,1\n1\n2,x,1\n\xff\xfe,1,1\n3,nan,1\n4,inf,1\n5,1,1\n6,0.5"
     log = read_log(log_of(tmp_path, text))

@@ -102,6 +102,7 @@ def test_a_joint_run_has_the_sections_of_both(tmp_path: Path) -> None:
         *("detection-scores", "detection-classes", "segmentation-scores", "segmentation-classes")
     ]
     assert {"0.500", "Detection: AP per class", "Segmentation: Scores"} <= set(page.texts)
+    assert "score, the mean of mAP and mIoU" in page.texts
 
 
 def test_pictures_that_were_left_out_are_said() -> None:

@@ -41,10 +41,20 @@ def test_a_table_names_rows_and_columns() -> None:
 
 
 def test_of_very_many_rows_the_ends_are_shown() -> None:
-    rows, note = choose_rows(range(SHOWN_CLASSES + 3))
+    scores = {row: 1 - row / 1000 for row in range(SHOWN_CLASSES + 3)}
+    rows, note = choose_rows(scores)
     assert (rows[0], rows[-1], len(rows)) == (0, SHOWN_CLASSES + 2, SHOWN_CLASSES)
-    assert note == " 3 classes between are in metrics.json."
-    assert choose_rows([1, 2]) == ([1, 2], "")
+    assert note == " In metrics.json alone: 3 classes between."
+    assert choose_rows({"a": 0.5, "b": None, "c": 1}) == (["c", "a", "b"], "")
+
+
+def test_of_very_many_rows_those_without_objects_go_first() -> None:
+    scores = {row: row / 1000 for row in range(SHOWN_CLASSES + 1)}
+    rows, note = choose_rows({**scores, **dict.fromkeys(range(1000, 1300))})
+    assert (rows[0], rows[-1], len(rows)) == (SHOWN_CLASSES, 0, SHOWN_CLASSES)
+    assert note == " In metrics.json alone: 300 classes without objects and 1 class between."
+    rows, note = choose_rows({**dict.fromkeys(range(1000, 1300)), 1: 0.5})
+    assert (rows, note) == ([1], " In metrics.json alone: 300 classes without objects.")
 
 
 def test_sections_have_titles_and_tiles_names() -> None:

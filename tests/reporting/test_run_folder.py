@@ -83,7 +83,11 @@ def test_an_evaluation_of_an_earlier_best_is_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [[], {}, {"mAP": 0.5}, {"mAP": "x", "per_class": {}}, {"mAP": 0.5, "per_class": 1}]
+    "content",
+    [
+        *([], {}, {"mAP": 0.5}, {"mAP": "x", "per_class": {}}, {"mAP": 0.5, "per_class": 1}),
+        *({"mAP": value, "per_class": {}} for value in (float("nan"), float("inf"), 5)),
+    ],
 )
 def test_damaged_numbers_are_not_taken(tmp_path: Path, content: object) -> None:
     run = open_run(make_run(tmp_path))

@@ -51,10 +51,19 @@ def test_scores_of_pictures_are_read(tmp_path: Path) -> None:
     path = tmp_path / "picture_scores.csv"
     path.write_bytes(b'picture,mIoU\na,0.5\n"b, c",1\nvoid,\n\xff.png,0.25\n')
     scores = read_picture_scores(path)
-    assert scores == {"a": 0.5, "b, c": 1.0, "\udcff.png": 0.25}
+    assert scores == {"a": (0.5, None), "b, c": (1.0, None), "\udcff.png": (0.25, None)}
+    path.write_text("picture,mIoU,classes\na,0.5,3\nvoid,,0\n")
+    assert read_picture_scores(path) == {"a": (0.5, 3)}
 
 
-@pytest.mark.parametrize("text", [None, "", "a,b\n", "picture,mIoU\na,x\n", "picture,mIoU\na\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", "a,b\n", "picture,mIoU\na,x\n", "picture,mIoU\na\n", "picture,mIoU\n\n"),
+        *("picture,mIoU\na,nan\n", "picture,mIoU\na,5\n", "picture,mIoU\na,0.5,1,1\n"),
+        *("picture,mIoU,classes\na,0.5,0\n", "picture,mIoU,classes\na,0.5,x\n"),
+    ],
+)
 def test_scores_that_cannot_be_read(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "picture_scores.csv"
     if text is not None:

@@ -164,8 +164,9 @@ def test_a_picture_is_scored_by_all_its_parts() -> None:
     assert scores.scores["a"] == expected.summary["mIoU"]
     assert scores.scores["void"] == -1
     assert scores.scores["b"] == 1
+    assert scores.classes == {"a": 3, "void": 0, "b": 3}
     scores.gather()
-    assert list(scores.scores) == ["a", "void", "b"]
+    assert list(scores.scores) == list(scores.classes) == ["a", "void", "b"]
     # Another evaluation begins anew, also with the picture that was the last one.
     scores.update("b", 2 - reference[5], reference[5])
     assert scores.scores["b"] < 0.5

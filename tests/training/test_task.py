@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from mnv2_dense.errors import UserError
 from mnv2_dense.ops.checkpoint_file import read_checkpoint
 from mnv2_dense.training.averaging import ema_callback
+from mnv2_dense.training.run_log import RunLog
 from mnv2_dense.training.task import DenseTask
 from tests.training.tiny import bare_trainer
 
@@ -128,6 +129,19 @@ def test_terms_of_the_loss_are_logged_and_add_up(tmp_path: Path) -> None:
     assert set(logged) == {"train/loss", "train/first", "train/second"}
     assert logged["train/second"] == pytest.approx(2 * logged["train/first"])
     assert logged["train/loss"] == pytest.approx(3 * logged["train/first"])
+
+
+def test_where_steps_are_of_several_losses_that_of_the_step_is_not_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task()
+    monkeypatch.setattr(type(task), "takes_turns", True)
+    run = bare_trainer(tmp_path, max_steps=1, log_every_n_steps=1)
+    run.loggers = [RunLog(tmp_path / "metrics.csv")]
+    run.fit(task, loader(batch()))
+    assert set(run.progress_bar_metrics) == {"train/first", "train/second"}
+    assert set(run.logged_metrics) == {"train/first", "train/second"}
+    assert "train/loss" in run.callback_metrics  # A dry run tells it.
 
 
 def test_scores_of_a_set_are_kept_and_logged_and_the_metric_emptied(tmp_path: Path) -> None:
