@@ -3,7 +3,6 @@
 import argparse
 import platform
 from collections.abc import Callable, Collection, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +15,20 @@ from mnv2_dense.errors import UserError
 from mnv2_dense.shapes.dataset import generate
 from tools.compare.initial_weights import InitialWeights, read_weights
 from tools.compare.product import RECIPES, settle, shared_overrides, train_product
-from tools.compare.runs import Outcome, Run, is_finished, read_results, write_result
+from tools.compare.runs import (
+    Outcome,
+    Run,
+    is_finished,
+    read_results,
+    training_folder,
+    write_result,
+)
+from tools.compare.sources import add_library, describe_sources
 from tools.compare.tables import write_tables
 
 SHAPES = "shapes"
 SHAPES_IMAGES = (1000, 250)
 """Training and validation scenes, of the input's size."""
-PACKAGES = ("mnv2-dense", "torch", "torchvision", "segmentation-models-pytorch")
 
 TrainPeer = Callable[[Run, Config, InitialWeights | None], Outcome]
 
@@ -59,15 +65,18 @@ def compare(side: Side, options: argparse.Namespace) -> None:
         train_images, val_images = SHAPES_IMAGES
         generate(root, train_images=train_images, val_images=val_images, size=options.size)
     places = side.data[name](root)
+    shared = describe_sources(RECIPES / f"{side.task}.yaml", places, options.weights)
     for seed in options.seeds:
         for network in options.networks:
             run = plan(side, options, name, network, seed)
-            if is_finished(run, options.out):
+            sources = add_library(shared, network)
+            if is_finished(run, sources, options.out):
                 print(f"{run.name}: finished before", flush=True)
                 continue
             print(f"{run.name}: begins", flush=True)
-            outcome = perform(side, run, places, weights, options.out)
-            write_result(run, outcome, options.out, **surroundings())
+            folder = training_folder(run, sources, options.out)
+            outcome = perform(side, run, places, weights, folder)
+            write_result(run, sources, outcome, options.out, **surroundings())
             write_tables(read_results(options.out), options.out)
     print(write_tables(read_results(options.out), options.out))
 
@@ -119,29 +128,19 @@ def plan(side: Side, options: argparse.Namespace, data: str, network: str, seed:
 
 
 def perform(
-    side: Side, run: Run, places: Sequence[str], weights: InitialWeights | None, out: Path
+    side: Side, run: Run, places: Sequence[str], weights: InitialWeights | None, folder: Path
 ) -> Outcome:
-    """Trains and measures the network of a run."""
-    overrides = [*shared_overrides(run, out), *places, *side.own.get(run.network, [])]
+    """Trains and measures the network of a run; `folder` takes what training writes."""
+    overrides = [*shared_overrides(run, folder), *places, *side.own.get(run.network, [])]
     overrides += [] if weights is None else weights.overrides
     overrides = settle(run.task, overrides)
     if run.network in side.own:
-        return train_product(run, overrides, out)
+        return train_product(run, overrides, folder)
     config = load_config(RECIPES / f"{run.task}.yaml", overrides)
     prepare_process(config)
     return side.train_peer(run, config, weights)
 
 
 def surroundings() -> dict[str, object]:
-    """Where a run was made: versions, processor, threads."""
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return {
-        "versions": versions,
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-    }
+    """Where a run was made: processor and threads."""
+    return {"machine": platform.machine(), "threads": torch.get_num_threads()}

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_arguments(
         "Train detectors of this project and of others at equal cost, and compare them.",
         "coco=FOLDER, or shapes: the built-in scenes",
-        "ssdlite; torchvision_ssd_mobilenet_v2, torchvision_ssdlite320_mobilenet_v3_large",
+        "ssdlite, ssd; torchvision_ssd_mobilenet_v2, torchvision_ssdlite320_mobilenet_v3_large",
         arguments,
     )
 

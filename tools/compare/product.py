@@ -23,11 +23,11 @@ NEVER = 1_000_000
 """Epochs: the steps end a run, and nothing is measured before that."""
 
 
-def shared_overrides(run: Run, out: Path) -> list[str]:
+def shared_overrides(run: Run, folder: Path) -> list[str]:
     """What a run gives to the product's config, whoever's network it trains."""
     return [
         f"name={run.name}",
-        f"training.output={out / 'runs'}",
+        f"training.output={folder}",
         f"training.seed={run.seed}",
         f"training.max_steps={run.steps}",
         f"training.epochs={NEVER}",
@@ -49,28 +49,28 @@ def settle(task: str, overrides: Sequence[str]) -> list[str]:
     return [*overrides, f"optimizer.learning_rate={rate}"]
 
 
-def train_product(run: Run, overrides: Sequence[str], out: Path) -> Outcome:
+def train_product(run: Run, overrides: Sequence[str], folder: Path) -> Outcome:
     """Trains a network of this project by its own command, and reads what the command wrote.
 
-    An interrupted run goes on where it was.
+    An interrupted run goes on where it was: `folder` is that of the run and its sources alone.
 
     Raises:
         UserError: The command failed; its log is named.
     """
-    recipe, log = RECIPES / f"{run.task}.yaml", out / "runs" / f"{run.name}.log"
+    recipe, log = RECIPES / f"{run.task}.yaml", folder / f"{run.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(ROOT / "tools" / "train.py"), str(recipe), *overrides]
     with log.open("a", encoding="utf-8") as file:
         ended = subprocess.run([*command, "--resume=auto"], stdout=file, stderr=file, check=False)
     if ended.returncode:
         raise UserError(f"tools/train.py ended with {ended.returncode}; see {log}")
-    folder = max(path.parent for path in (out / "runs" / run.name).glob("*/metrics.json"))
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    trained = max(path.parent for path in (folder / run.name).glob("*/metrics.json"))
+    metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     scores = {key: value for key, value in metrics.items() if isinstance(value, float)}
     config = load_config(recipe, overrides)
     network = build_network(config, count_classes(config))
     counts = sum_layers(count_layers(network, input_size(config)))
-    seconds = median_seconds(folder / "metrics.csv", run.batch)
+    seconds = median_seconds(trained / "metrics.csv", run.batch)
     return Outcome(scores, counts.parameters, counts.multiply_adds, seconds)
 
 

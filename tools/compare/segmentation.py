@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_arguments(
         "Train segmenters of this project and of others at equal cost, and compare them.",
         "voc=FOLDER, or shapes: the built-in scenes",
-        "light, aspp; smp_deeplabv3_mobilenet_v2, torchvision_deeplabv3_mobilenet_v3_large",
+        "light, aspp, aspp_last; smp_deeplabv3_mobilenet_v2, "
+        "torchvision_deeplabv3_mobilenet_v3_large",
         arguments,
     )
 

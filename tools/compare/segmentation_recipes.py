@@ -16,14 +16,15 @@ from mnv2_dense.segmentation.index import SegmentationIndex
 from mnv2_dense.segmentation.task import SegmentationTask
 from mnv2_dense.segmentation.transforms import TrainTransform
 from mnv2_dense.structures import IGNORE_INDEX
-from tools.compare.segmentation_peers import SegmentationPeer
+from tools.compare.segmentation_peers import OUTPUT_STRIDE, SegmentationPeer
 from tools.compare.training import Keys, Recipe
+from tools.compare.whole_picture import WholePicture
 
 RATE, RATE_BATCH = 0.01, 8
 """The reference script's defaults. Its deeplabv3_mobilenet_v3_large had 0.01 with batch 32: scaled
 down to batch 8 it would learn a quarter as fast, which would not serve so short a run."""
 BASE_TO_CROP = 520 / 480
-"""Shorter side before the scale, as a multiple of the crop."""
+"""Shorter side before the scale in training, and in evaluation, as a multiple of the crop."""
 AUXILIARY_WEIGHT = 0.5
 
 
@@ -78,9 +79,19 @@ def reference_factor(step: int, *, steps: int) -> float:
     return (1 - min(step, steps) / steps) ** 0.9
 
 
+def base_size(crop: int) -> int:
+    """The script's base size for a crop: 520 for 480."""
+    return round(crop * BASE_TO_CROP)
+
+
+def reference_inference(crop: int) -> WholePicture:
+    """How the script measures what it trained with a crop: at the scale that training is around."""
+    return WholePicture(base_size(crop), multiple_of=OUTPUT_STRIDE)
+
+
 def reference_augmentation(crop: int) -> v2.Transform:
     """Picture and mask to a crop of uint8 pixels; what lies outside of a picture is void."""
-    base = crop * BASE_TO_CROP
+    base = base_size(crop)
     return v2.Compose(
         [
             v2.RandomResize(round(0.5 * base), round(2 * base)),

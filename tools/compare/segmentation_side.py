@@ -15,12 +15,15 @@ from tools.compare.comparison import SHAPES, Side
 from tools.compare.initial_weights import InitialWeights
 from tools.compare.runs import Outcome, Run
 from tools.compare.segmentation_peers import PEERS, SegmentationPeer
-from tools.compare.segmentation_recipes import RECIPES
+from tools.compare.segmentation_recipes import RECIPES, reference_inference
 from tools.compare.training import plan_batches, train
 
 
 def train_peer(run: Run, config: Config, weights: InitialWeights | None) -> Outcome:
-    """Trains a peer and measures it as tools/evaluate.py measures this project's networks."""
+    """Trains a peer and measures it with this project's evaluator.
+
+    By the product's recipe it sees pictures as in tools/evaluate.py, by its own as in its script.
+    """
     assert isinstance(config, SegmentationConfig)
     quiet_lightning()
     index, val_index = read_split(config, "train"), read_split(config, "val")
@@ -31,6 +34,8 @@ def train_peer(run: Run, config: Config, weights: InitialWeights | None) -> Outc
     peer = PEERS[run.network].build(len(index.categories), weights)
     task.network = peer
     task.setup("fit")  # the memory format
+    if run.recipe == "reference":
+        task.inference = reference_inference(run.size)  # pyrefly: ignore[bad-assignment]
     recipe = RECIPES[run.recipe](task, config, index, run.steps)
     batches = plan_batches(len(index), batch=run.batch, steps=run.steps, seed=run.seed)
     seconds = train(peer, recipe, batches, run.seed)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a file, it finds its folder
@@ -21,7 +21,7 @@ SECOND_SCORE = {"segmentation": "pixel_accuracy", "detection": "AP50"}
 START = {"imagenet": "from ImageNet weights", "random": "from random weights"}
 HEADER = (
     *("network", "recipe", "seeds", "mean", "standard deviation", "least to most"),
-    *("parameters", "multiply-adds", "seconds per step"),
+    *("parameters", "multiply-adds"),
 )
 
 
@@ -48,7 +48,6 @@ class Row(NamedTuple):
     second: float
     parameters: int
     multiply_adds: int
-    seconds_per_step: float
 
 
 TABLE = ("task", "data", "start", "steps", "batch", "size")
@@ -56,7 +55,13 @@ TABLE = ("task", "data", "start", "steps", "batch", "size")
 
 
 def summarize(results: Iterable[dict[str, Any]]) -> list[Row]:
-    """A row per network and recipe; tables in the order of their keys, best mean first."""
+    """A row per network and recipe; tables in the order of their keys, best mean first.
+
+    Raises:
+        UserError: Results of one table were made from other data, weights, recipes or versions.
+    """
+    results = list(results)
+    check_sources(results)
 
     def place(result: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(result[key] for key in (*TABLE, "network", "recipe"))
@@ -64,6 +69,26 @@ def summarize(results: Iterable[dict[str, Any]]) -> list[Row]:
     ordered = sorted(results, key=lambda result: (*place(result), result["seed"]))
     rows = [_row(list(runs)) for _, runs in groupby(ordered, place)]
     return sorted(rows, key=lambda row: (_table(row), -row.mean))
+
+
+def check_sources(results: Iterable[dict[str, Any]]) -> None:
+    """Refuses to set side by side what was made from different things.
+
+    Raises:
+        UserError: There is such a result.
+    """
+    from mnv2_dense.errors import UserError
+    from tools.compare.sources import list_differences
+
+    firsts: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for result in results:
+        first = firsts.setdefault(tuple(result[key] for key in TABLE), dict(result["sources"]))
+        if differences := list_differences(result["sources"], first):
+            raise UserError(
+                f"{result['network']}, {result['recipe']}, seed {result['seed']} cannot stand in "
+                f"one table with the others: made with {'; '.join(differences)}"
+            )
+        first.update(result["sources"])
 
 
 def _row(runs: Sequence[dict[str, Any]]) -> Row:
@@ -79,7 +104,6 @@ def _row(runs: Sequence[dict[str, Any]]) -> Row:
         second=mean(run["scores"][SECOND_SCORE[first["task"]]] for run in runs),
         parameters=first["parameters"],
         multiply_adds=first["multiply_adds"],
-        seconds_per_step=median(run["seconds_per_step"] for run in runs),
     )
 
 
@@ -113,7 +137,7 @@ def _cells(row: Row) -> list[str]:
         "-" if row.deviation is None else f"{row.deviation:.4f}",
         f"{row.least:.4f} to {row.most:.4f}",
         f"{row.second:.4f}",
-        *(f"{row.parameters:,}", f"{row.multiply_adds:,}", f"{row.seconds_per_step:.2f}"),
+        *(f"{row.parameters:,}", f"{row.multiply_adds:,}"),
     ]
 
 

@@ -26,8 +26,8 @@ detect() { $python tools/compare/detection.py "$@" || echo "failed: detection.py
 # shellcheck disable=SC2086  # the groups of options are meant to be split
 for part in $parts; do
     case $part in
-    1) segment $seg_voc $imagenet --networks light aspp $smp ;;
-    2) detect $det_shapes $imagenet --networks ssdlite $ssd ;;
+    1) segment $seg_voc $imagenet --networks light aspp aspp_last $smp ;;
+    2) detect $det_shapes $imagenet --networks ssdlite ssd $ssd ;;
     3)
         segment $seg_voc $imagenet --networks $smp --recipe product
         detect $det_shapes $imagenet --networks $ssd --recipe product

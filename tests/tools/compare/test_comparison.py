@@ -21,7 +21,11 @@ def performed(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
             raise KeyboardInterrupt
         return Outcome({"mIoU": 0.5, "pixel_accuracy": 0.5}, 1, 2, 3.0)
 
+    def describe(_recipe: Path, _places: Any, weights: Path | None) -> dict[str, str | None]:
+        return {"weights": None if weights is None else weights.name, "torch": "2.12.1"}
+
     monkeypatch.setattr(comparison, "perform", perform)
+    monkeypatch.setattr(comparison, "describe_sources", describe)
     return runs
 
 
@@ -48,6 +52,24 @@ def test_an_interrupted_comparison_goes_on_where_it_was(
     assert call(tmp_path, *arguments) == 0
     assert len(performed) == 5
     assert "| light | product | 0, 1 | 0.5000 |" in (tmp_path / "results.md").read_text()
+
+
+def test_a_folder_of_other_weights_is_refused(
+    tmp_path: Path,
+    performed: list[Run],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def read(path: Path) -> Path:
+        return path
+
+    monkeypatch.setattr(comparison, "read_weights", read)
+    arguments = (f"--data=voc={tmp_path}", "--networks", "light", "--seeds", "0", "--weights")
+    assert call(tmp_path, *arguments, "a.ckpt") == 0
+    assert call(tmp_path, *arguments, "a.ckpt") == 0
+    assert call(tmp_path, *arguments, "b.ckpt") == 2
+    assert len(performed) == 1
+    assert "made with weights a.ckpt, not b.ckpt" in capsys.readouterr().err
 
 
 def test_the_recipe_is_the_peers_alone(tmp_path: Path, performed: list[Run]) -> None:

@@ -3,12 +3,20 @@ import torch
 from torchvision import tv_tensors
 
 from mnv2_dense.structures import IGNORE_INDEX
-from tools.compare.segmentation_recipes import reference_augmentation, reference_factor
+from tools.compare.segmentation_recipes import (
+    base_size,
+    reference_augmentation,
+    reference_factor,
+)
 
 
 def test_poly_from_one_to_nothing() -> None:
     factors = [reference_factor(step, steps=10) for step in (0, 5, 10, 11)]
     assert factors == pytest.approx([1, 0.5**0.9, 0, 0])
+
+
+def test_the_base_size_follows_the_crop() -> None:
+    assert [base_size(crop) for crop in (480, 192, 128)] == [520, 208, 139]
 
 
 def test_picture_and_mask_are_cut_alike_and_what_is_outside_is_void() -> None:
