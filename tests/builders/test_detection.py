@@ -285,7 +285,7 @@ def test_training_pictures_are_resized_by_the_configs_rule(shapes_set: Path) -> 
 def test_classes_may_be_counted_without_data() -> None:
     assert count_classes(config_of("data.num_classes=7")) == 7
     with pytest.raises(UserError, match=r"give data\.num_classes=N"):
-        count_classes(config_of())
+        count_classes(config_of("data.generate=null"))
 
 
 def test_each_extra_level_halves_the_last_map() -> None:

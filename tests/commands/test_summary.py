@@ -116,7 +116,7 @@ def test_classes_are_counted_in_the_data(shapes_set: Path) -> None:
 
 
 def test_classes_that_cannot_be_counted() -> None:
-    outcome = run_tool("summary", CONFIG, "data.root=nowhere")
+    outcome = run_tool("summary", CONFIG, "data.root=nowhere", "data.generate=null")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "give data.num_classes=N" in outcome.err
 
