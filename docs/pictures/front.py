@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("segmenter")
     parser.add_argument("--scenes", type=int, default=5)
     parser.add_argument("--size", type=int, default=96, help="side of a scene when it is drawn")
-    parser.add_argument("--score-threshold", type=float, default=0.4)
+    parser.add_argument("--score-threshold", type=float, default=0.3)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     networks = [mnv2_dense.load(path) for path in (options.detector, options.segmenter)]
@@ -60,7 +60,8 @@ def _tile(rows: list[list[np.ndarray]]) -> np.ndarray:
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures):
             top, left = row * step, column * step
-            canvas[top : top + SHOWN, left : left + SHOWN] = picture
+            # Without the legend that stands beside a label map.
+            canvas[top : top + SHOWN, left : left + SHOWN] = picture[:, :SHOWN]
     return canvas
 
 
