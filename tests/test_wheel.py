@@ -52,10 +52,13 @@ def contents(wheel: Path) -> set[str]:
 
 
 def expected(source: Path) -> set[str]:
-    """All of the package, and the configs inside of it."""
+    """All of the package, and the configs and bands inside of it."""
     package = {path for path in (source / "mnv2_dense").rglob("*") if path.is_file()}
-    configs = {f"mnv2_dense/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
-    return configs | {path.relative_to(source).as_posix() for path in package}
+    configs = {
+        path for kind in ("*.yaml", "bands/*.json") for path in (ROOT / "configs").glob(kind)
+    }
+    inside = {f"mnv2_dense/{path.relative_to(ROOT).as_posix()}" for path in configs}
+    return inside | {path.relative_to(source).as_posix() for path in package}
 
 
 def test_a_wheel_holds_the_package_and_the_configs_and_nothing_else(
