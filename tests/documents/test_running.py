@@ -28,12 +28,14 @@ NOT_RUN = {
     "training.devices=8": "needs eight GPUs",
     "--int8": "is refused for a network that is hardly trained",
     "--resume": "needs a run that was stopped",
+    "--help": "is of the program, not of a command",
 }
 """What a command names that is checked without being run, and why."""
 NAMES = ("ssdlite_shapes", "deeplabv3_shapes", "joint_shapes")
 TRAINED = [f"runs/{name}/DATE-TIME" for name in NAMES]
 PICTURES = ("photos", "PICTURE_OR_FOLDER", "PICTURES", "PICTURE", "data/pictures")
 DETECTORS = ("BEST.ckpt", "best.ckpt", "NAME.ckpt", "ssdlite.ckpt")
+SEGMENTERS = ("CHECKPOINT.ckpt", "deeplab.ckpt")
 SHAPES = (
     "MY_FOLDER",
     "FOLDER",
@@ -109,7 +111,8 @@ def folder(shapes_set: Path, runs: list[Path], exported: Path, tmp_path: Path) -
         (tmp_path / name).symlink_to(shapes_set)
     for name in DETECTORS:
         shutil.copy(tmp_path / TRAINED[0] / "checkpoints" / "best.ckpt", tmp_path / name)
-    shutil.copy(tmp_path / TRAINED[1] / "checkpoints" / "best.ckpt", tmp_path / "CHECKPOINT.ckpt")
+    for name in SEGMENTERS:
+        shutil.copy(tmp_path / TRAINED[1] / "checkpoints" / "best.ckpt", tmp_path / name)
     shutil.copy(exported, tmp_path / "MODEL.onnx")
     shutil.copy(tmp_path / TRAINED[0] / "detections.json", tmp_path)
     shutil.copy(shapes_set / "annotations" / "instances_val2017.json", tmp_path)
