@@ -1,13 +1,13 @@
 """Scores of a confusion matrix: mean IoU, accuracy, the IoU of every class, and its picture."""
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnv2_dense.coco_evaluation.summary import unique_names
 from mnv2_dense.drawing import Picture
 
 UNDEFINED: Final = -1.0  # "not one pixel to measure", as in COCO's scores
@@ -86,8 +86,7 @@ def evaluate(matrix: NDArray[np.int64], names: Sequence[str]) -> SegmentationSco
 
 def class_keys(names: Sequence[str]) -> list[str]:
     """The names as keys: one that several classes share becomes "name (label)"."""
-    repeats = Counter(names)
-    return [name if repeats[name] == 1 else f"{name} ({label})" for label, name in enumerate(names)]
+    return unique_names(dict(enumerate(names)))
 
 
 def summary_table(scores: SegmentationScores) -> str:

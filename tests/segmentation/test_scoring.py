@@ -108,6 +108,7 @@ def test_the_matrix_must_fit_the_names_and_stays_as_it_is() -> None:
 
 def test_shared_names_get_their_labels() -> None:
     assert class_keys(["a", "b", "a"]) == ["a (0)", "b", "a (2)"]
+    assert class_keys(["a", "a", "a (1)"]) == ["a (0)", "a (1) (1)", "a (1)"]
     assert list(evaluate(np.eye(2, dtype=np.int64), ["a", "a"]).per_class) == ["a (0)", "a (1)"]
 
 
